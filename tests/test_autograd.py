@@ -1,0 +1,676 @@
+"""The engine: recording, the backward walk, ownership of gradients, in-place changes, memory."""
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import tinygrad_adam as tg
+from tinygrad_adam.autograd import OPS, Node, apply, op
+from tinygrad_adam.errors import (
+    DTypeError,
+    GraphError,
+    GraphFreedError,
+    InPlaceError,
+    ShapeError,
+    TinygradError,
+)
+
+
+def leaf(values, dtype=np.float64):
+    return tg.tensor(np.asarray(values, dtype), requires_grad=True)
+
+
+def nodes_of(t):
+    """Return weak references to every node below `t`."""
+    found, stack = {}, [t.grad_fn]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Node) and id(node) not in found:
+            found[id(node)] = weakref.ref(node)
+            stack.extend(node.parents)
+    return list(found.values())
+
+
+# --- the shape of the graph ---------------------------------------------------------------------
+
+
+def test_reused_value_gets_the_sum_of_its_paths():
+    x = leaf([3.0])
+    y = x * x
+    (y * y + y).backward()  # x^4 + x^2
+    np.testing.assert_allclose(x.grad.data, [4 * 27 + 6])
+
+
+def test_shared_sum_keeps_every_gradient():
+    # Passing one array on to both operands of + and then adding into it in place gives b 5.
+    a, b = leaf([2.0]), leaf([7.0])
+    k = tg.tensor(np.array([2.0]))
+    out = ((a + b) * k) + a * 3
+    out.sum().backward()
+    np.testing.assert_array_equal(a.grad.data, [5.0])
+    np.testing.assert_array_equal(b.grad.data, [2.0])
+
+
+def test_gradients_of_a_sum_are_two_arrays():
+    a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    (a + b).sum().backward()
+    assert not np.shares_memory(a.grad.data, b.grad.data)
+    a.grad.data[:] = 9
+    np.testing.assert_array_equal(b.grad.data, [1.0, 1.0])
+
+
+def test_gradient_shares_no_memory_with_parameter_seed_or_activation():
+    a = leaf([1.0, 2.0])
+    seed = np.array([1.0, 1.0])
+    y = a.reshape(2, 1).reshape(2) + 0.0
+    y.retain_grad()
+    y.backward(tg.tensor(seed))
+    start = tg.as_tensor(seed)
+    b = leaf([5.0, 6.0])
+    (b + 0.0).backward(start)
+    for other in (seed, a.data, y.data, y.grad.data):
+        assert not np.shares_memory(a.grad.data, other)
+    assert not np.shares_memory(b.grad.data, seed)
+
+
+def test_square_reduction_along_one_axis_is_not_transposed():
+    x = leaf(np.zeros((3, 3)))
+    weights = tg.tensor(np.array([1.0, 10.0, 100.0]))
+    (x.sum(dim=1) * weights).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.repeat([[1.0], [10.0], [100.0]], 3, axis=1))
+
+
+def test_doubling_500_times():
+    x = leaf(1.0)
+    y = x
+    for _ in range(500):
+        y = y + y
+    y.backward()
+    assert x.grad.item() == 2.0**500
+
+
+def test_chain_of_100_000_operations():
+    x = leaf(0.0)
+    y = x
+    for _ in range(100_000):
+        y = y + 1.0
+    y.backward()
+    assert (y.item(), x.grad.item()) == (100_000.0, 1.0)
+    del y  # taking the chain apart must not recurse either
+
+
+def test_each_node_is_visited_once_however_often_it_is_used():
+    calls = []
+    counted = op("counted", lambda xp, x: x + 0, x=lambda F, g: calls.append(1) or g)
+    try:
+        x = leaf(1.0)
+        y = x
+        for _ in range(40):
+            y = apply(counted, (y,))
+            y = y + y
+        y.backward()
+    finally:
+        del OPS["counted"]
+    assert len(calls) == 40
+    assert x.grad.item() == 2.0**40
+
+
+def test_wide_fan():
+    x = leaf(2.0)
+    parts = [x * float(i) for i in range(3000)]
+    total = parts[0]
+    for p in parts[1:]:
+        total = total + p
+    total.backward()
+    assert x.grad.item() == sum(range(3000))
+
+
+# --- leaves, accumulation, modes ----------------------------------------------------------------
+
+
+def test_gradients_accumulate_until_set_to_none():
+    x = leaf([1.0, 2.0])
+    for times in (1, 2, 3):
+        (x * 3).sum().backward()
+        np.testing.assert_array_equal(x.grad.data, [3.0 * times] * 2)
+    x.grad = None
+    (x * 3).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [3.0, 3.0])
+
+
+def test_only_leaves_keep_gradients_unless_asked():
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    z = y * 3
+    z.retain_grad()
+    z.sum().backward()
+    assert y.grad is None
+    np.testing.assert_array_equal(z.grad.data, [1.0, 1.0])
+
+
+def test_no_grad_enable_grad_and_detach():
+    x = leaf([1.0])
+    with tg.no_grad():
+        assert not tg.is_grad_enabled()
+        assert not (x * 2).requires_grad
+        with tg.enable_grad():
+            assert (x * 2).requires_grad
+        assert not tg.is_grad_enabled()
+    assert (x * 2).requires_grad
+    y = (x * 2).detach()
+    assert y.is_leaf
+    assert not y.requires_grad
+    (x * y).backward()
+    np.testing.assert_array_equal(x.grad.data, [2.0])
+
+
+def test_no_grad_ends_when_its_body_raises():
+    with pytest.raises(ZeroDivisionError), tg.no_grad():
+        _ = 1 / 0
+    assert tg.is_grad_enabled()
+
+
+def test_no_grad_decorates():
+    x = leaf([1.0])
+
+    @tg.no_grad()
+    def twice(v):
+        """Double it."""
+        return v * 2
+
+    assert not twice(x).requires_grad
+    assert (twice.__name__, twice.__doc__) == ("twice", "Double it.")
+
+
+def test_no_grad_of_one_thread_leaves_the_others_recording():
+    inside, done, seen = threading.Event(), threading.Event(), []
+
+    def other():
+        inside.wait()
+        seen.append(tg.is_grad_enabled())
+        done.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with tg.no_grad():
+        inside.set()
+        done.wait()
+    thread.join()
+    assert seen == [True]
+
+
+def test_frozen_operand_is_not_kept():
+    x, w = leaf([1.0, 2.0]), tg.tensor(np.array([3.0, 4.0]))
+    y = x * w
+    assert [s is w.data for s in y.grad_fn.saved] == [True]  # x is not among them
+
+
+def test_integers_have_no_gradient():
+    with pytest.raises(DTypeError, match="int64"):
+        tg.tensor([1, 2], requires_grad=True)
+
+
+def test_backward_from_a_leaf():
+    x = leaf(3.0)
+    x.backward()
+    assert x.grad.item() == 1.0
+
+
+def test_backward_into_chosen_inputs_only():
+    a, b = leaf([1.0]), leaf([2.0])
+    (a * b).backward(inputs=[a])
+    assert a.grad.item() == 2.0
+    assert b.grad is None
+
+
+def test_mixed_types_give_each_input_its_own():
+    a = tg.tensor(np.ones(2, np.float32), requires_grad=True)
+    b = tg.tensor(np.ones(2, np.float64), requires_grad=True)
+    out = a * b
+    assert out.dtype == np.float64
+    out.sum().backward()
+    assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
+
+
+# --- errors leave everything as it was ----------------------------------------------------------
+
+
+def test_backward_of_a_vector_wants_a_gradient():
+    x = leaf([1.0, 2.0])
+    with pytest.raises(GraphError, match=r"\(2,\).*gradient="):
+        (x * 2).backward()
+    assert x.grad is None
+    with pytest.raises(ShapeError, match=r"\(3,\).*\(2,\)"):
+        (x * 2).backward(tg.ones(3))
+    (x * 2).backward(tg.tensor(np.array([1.0, 10.0])))
+    np.testing.assert_array_equal(x.grad.data, [2.0, 20.0])
+
+
+def test_backward_without_anything_to_differentiate():
+    with pytest.raises(GraphError, match="requires_grad=True"):
+        tg.ones(1).backward()
+
+
+def test_second_backward_names_the_remedy_and_changes_nothing():
+    x = leaf([2.0])
+    y = (x * x).sum()
+    y.backward()
+    before = x.grad.data.copy()
+    with pytest.raises(GraphFreedError, match="retain_graph=True"):
+        y.backward()
+    np.testing.assert_array_equal(x.grad.data, before)
+
+
+def test_second_backward_with_retain_graph():
+    x = leaf([2.0])
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    np.testing.assert_array_equal(x.grad.data, [8.0])
+    with pytest.raises(GraphFreedError):
+        y.backward()
+
+
+def test_half_freed_graph_changes_nothing():
+    x = leaf([2.0])
+    shared = x * x
+    first, second = shared.sum(), (shared * shared * x).sum()
+    first.backward()
+    before = x.grad.data.copy()
+    with pytest.raises(GraphFreedError):
+        second.backward()
+    np.testing.assert_array_equal(x.grad.data, before)
+    assert second.grad_fn.saved is not None  # the part above the freed node is still whole
+
+
+def test_failed_operation_leaves_operands_alone():
+    a, b = leaf([1.0, 2.0]), leaf([1.0, 2.0, 3.0])
+    version = a._version[0]
+    with pytest.raises(ShapeError, match=r"mul.*\(2,\).*\(3,\)"):
+        _ = a * b
+    assert a.grad is None
+    assert a._version[0] == version
+
+
+def test_wrong_shape_in_grad_is_refused_before_any_leaf_changes():
+    a, b = leaf([1.0, 2.0]), leaf([1.0, 2.0])
+    b.grad = tg.ones(3)
+    with pytest.raises(ShapeError, match=r"\(3,\)"):
+        (a * b).sum().backward()
+    assert a.grad is None
+
+
+# --- in-place changes ---------------------------------------------------------------------------
+
+
+def test_stale_saved_operand_is_refused():
+    x = leaf([1.0, 2.0])
+    y = x * 1.0
+    z = (y * y).sum()
+    y[0] = 5.0
+    with pytest.raises(InPlaceError, match="mul"):
+        z.backward()
+    assert x.grad is None
+
+
+def test_stale_saved_output_is_refused():
+    x = leaf([1.0, 2.0])
+    y = x.exp()
+    z = y.sum()
+    y[0] = 5.0
+    with pytest.raises(InPlaceError, match="exp"):
+        z.backward()
+
+
+def test_change_through_a_view_is_noticed():
+    w = leaf([1.0, 2.0])
+    y = (w * w).sum()
+    with tg.no_grad():
+        w.reshape(2, 1)[0, 0] = 7.0
+    assert w.data[0] == 7.0
+    with pytest.raises(InPlaceError):
+        y.backward()
+
+
+def test_change_through_detach_is_noticed():
+    w = leaf([1.0, 2.0])
+    y = (w * w).sum()
+    w.detach()[0] = 7.0
+    with pytest.raises(InPlaceError):
+        y.backward()
+
+
+@pytest.mark.parametrize("change", ["data", "copy_", "fill_", "step"])
+def test_parameter_update_between_forward_and_backward_is_noticed(change):
+    w = leaf([1.0, 2.0])
+    y = (w * w).sum()
+    with tg.no_grad():
+        if change == "data":
+            w.data = np.zeros(2)
+        elif change == "copy_":
+            w.copy_(tg.zeros(2))
+        elif change == "fill_":
+            w.fill_(3.0)
+        else:
+            w.grad = tg.tensor(np.ones(2))
+            tg.optim.SGD([w], lr=0.1).step()
+    with pytest.raises(InPlaceError, match="mul"):
+        y.backward()
+
+
+def test_change_to_something_not_saved_is_fine():
+    x = leaf([1.0, 2.0])
+    y = x * 1.0
+    z = (y + 1.0).sum()  # + saves nothing
+    y[0] = 5.0
+    z.backward()
+    np.testing.assert_array_equal(x.grad.data, [1.0, 1.0])
+
+
+def test_leaf_that_requires_a_gradient_is_not_written_to():
+    x = leaf([1.0, 2.0])
+    with pytest.raises(InPlaceError, match="leaf"):
+        x[0] = 1.0
+    with pytest.raises(InPlaceError, match="no_grad"):
+        x.fill_(1.0)
+    np.testing.assert_array_equal(x.data, [1.0, 2.0])
+
+
+def test_index_assignment_routes_gradients():
+    x, v = leaf([1.0, 2.0, 3.0]), leaf([10.0])
+    y = x * 2.0
+    y[1:2] = v
+    (y * tg.tensor(np.array([1.0, 10.0, 100.0]))).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [2.0, 0.0, 200.0])
+    np.testing.assert_array_equal(v.grad.data, [10.0])
+
+
+def test_assignment_beside_a_live_view_is_refused():
+    # The view's recorded gradient would go past the assignment.
+    x = leaf([1.0, 2.0])
+    y = x * 1.0
+    row = y[0:1]
+    with pytest.raises(InPlaceError, match="clone"):
+        y[0] = 0.0
+    np.testing.assert_array_equal(y.data, [1.0, 2.0])
+    del row
+    y[0] = 0.0
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [0.0, 1.0])
+
+
+def test_recurrence_written_into_a_buffer():
+    a = leaf(0.5)
+    h = tg.zeros(4, dtype=tg.float64)
+    h[0] = a
+    for t in range(1, 4):
+        h[t] = h[t - 1].clone() * a
+    h.sum().backward()
+    np.testing.assert_allclose(a.grad.item(), 1 + 2 * 0.5 + 3 * 0.25 + 4 * 0.125)
+
+
+def test_broadcast_view_is_read_only():
+    x = tg.ones(1).expand(3)
+    with pytest.raises(TinygradError, match="clone"):
+        x[0] = 2.0
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_graph_dies_with_its_last_tensor_without_the_collector():
+    gc.disable()
+    try:
+        x = leaf(np.ones((4, 4)))
+        loss = tg.nn.functional.mse_loss((x @ x).tanh().reshape(16)[2:], tg.zeros(14).double())
+        nodes = nodes_of(loss)
+        assert len(nodes) >= 5
+        loss.backward()
+        del loss
+        assert all(n() is None for n in nodes)
+    finally:
+        gc.enable()
+
+
+def test_graph_of_a_graph_dies_too():
+    gc.disable()
+    try:
+        x = leaf([1.0, 2.0])
+        (g,) = tg.autograd.grad((x**3).sum(), x, create_graph=True)
+        nodes = nodes_of(g)
+        del g
+        assert all(n() is None for n in nodes)
+    finally:
+        gc.enable()
+
+
+def test_saved_arrays_are_freed_during_backward():
+    x = leaf([1.0, 2.0])
+    y = x.exp()
+    activation = weakref.ref(y.data)
+    z = y.log()  # keeps exp's output
+    loss = z.sum()
+    del y, z
+    assert activation() is not None
+    seen = []
+    x.register_hook(lambda g: seen.append(activation() is None))
+    loss.backward()
+    assert seen == [True]
+
+
+def test_activation_nobody_needs_dies_in_forward():
+    x = leaf([1.0, 2.0])
+    y = x + 1.0
+    gone = weakref.ref(y.data)
+    z = y + 1.0
+    del y
+    assert gone() is None
+    assert z.requires_grad
+
+
+# --- hooks --------------------------------------------------------------------------------------
+
+
+def test_hooks_on_leaves_and_in_between():
+    x = leaf([1.0, 2.0])
+    seen = []
+    y = x * 2
+    y.register_hook(lambda g: seen.append(g.data.copy()))
+    handle = y.register_hook(lambda g: g * 10)
+    x.register_hook(lambda g: g + 1)
+    (y * y).sum().backward(retain_graph=True)
+    np.testing.assert_array_equal(seen[0], [4.0, 8.0])
+    np.testing.assert_array_equal(x.grad.data, [81.0, 161.0])
+    handle.remove()
+    handle.remove()
+    x.grad = None
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [9.0, 17.0])
+
+
+def test_leaf_hook_sees_the_whole_gradient_once():
+    x = leaf([1.0])
+    seen = []
+    x.register_hook(lambda g: seen.append(g.item()))
+    (x * 2 + x * 3).backward()
+    assert seen == [5.0]
+
+
+def test_hook_that_returns_nonsense():
+    x = leaf([1.0, 2.0])
+    x.register_hook(lambda g: tg.ones(3))
+    with pytest.raises(ShapeError, match=r"\(2,\).*\(3,\)"):
+        (x * 2).sum().backward()
+    assert x.grad is None
+
+
+def test_gradient_a_hook_kept_does_not_change_later():
+    x = leaf([1.0])
+    kept = []
+    y = x * 1.0
+    y.register_hook(kept.append)
+    (y * 2 + y * 3).backward()
+    x.grad.data[:] = 100
+    assert kept[0].item() == 5.0
+
+
+# --- autograd.grad and higher orders ------------------------------------------------------------
+
+
+def test_grad_leaves_grad_alone():
+    x = leaf([2.0])
+    (g,) = tg.autograd.grad((x**2).sum(), x)
+    np.testing.assert_array_equal(g.data, [4.0])
+    assert x.grad is None
+
+
+def test_grad_of_an_intermediate_and_below_it():
+    x = leaf([2.0])
+    y = x * 3
+    gy, gx = tg.autograd.grad((y**2).sum(), [y, x])
+    np.testing.assert_array_equal(gy.data, [12.0])
+    np.testing.assert_array_equal(gx.data, [36.0])
+
+
+def test_grad_runs_only_what_leads_to_the_inputs():
+    calls = []
+    counted = op("counted", lambda xp, x: x + 0, x=lambda F, g: calls.append(1) or g)
+    try:
+        a, b = leaf(1.0), leaf(2.0)
+        out = apply(counted, (a,)) * b
+        (g,) = tg.autograd.grad(out, b)
+    finally:
+        del OPS["counted"]
+    assert g.item() == 1.0
+    assert calls == []
+
+
+def test_grad_of_something_unused():
+    x, y = leaf([1.0]), leaf([1.0])
+    with pytest.raises(GraphError, match="allow_unused"):
+        tg.autograd.grad((x * 2).sum(), [x, y])
+    gx, gy = tg.autograd.grad((x * 2).sum(), [x, y], allow_unused=True)
+    assert gx.item() == 2.0
+    assert gy is None
+
+
+def test_grad_with_weights_and_several_outputs():
+    x = leaf([1.0, 2.0])
+    weights = [tg.tensor(np.array([1.0, 0.0])), tg.tensor(np.array([0.0, 1.0]))]
+    (g,) = tg.autograd.grad([x * 2, x * x], x, weights)
+    np.testing.assert_array_equal(g.data, [2.0, 4.0])
+
+
+def test_gradients_asked_for_twice_are_two_arrays():
+    x = leaf([1.0])
+    a, b = tg.autograd.grad((x * 2).sum(), [x, x])
+    assert not np.shares_memory(a.data, b.data)
+
+
+def test_third_derivative():
+    x = leaf(2.0)
+    y = x**4
+    for expected in (32.0, 48.0, 48.0, 24.0):
+        (y,) = tg.autograd.grad(y, x, create_graph=True)
+        assert y.item() == expected
+
+
+def test_create_graph_through_backward():
+    x = leaf([1.0, 2.0])
+    (x**3).sum().backward(create_graph=True)
+    assert x.grad.requires_grad
+    (h,) = tg.autograd.grad(x.grad.sum(), x)
+    np.testing.assert_array_equal(h.data, [6.0, 12.0])
+
+
+def test_plain_gradient_needs_no_graph():
+    x = leaf([1.0])
+    (x * x).sum().backward()
+    assert not x.grad.requires_grad
+
+
+def test_gradient_penalty_matches_finite_differences():
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((3, 2))
+    x = tg.tensor(rng.standard_normal((5, 3)))
+
+    def penalty(w_value, graph):
+        v = tg.tensor(w_value, requires_grad=True)
+        (g,) = tg.autograd.grad((x @ v).tanh().sum(), v, create_graph=True)
+        loss = (g * g).sum()
+        return tg.autograd.grad(loss, v)[0].data if graph else loss.item()
+
+    analytic = penalty(w, True)
+    for i in np.ndindex(w.shape):
+        step = np.zeros_like(w)
+        step[i] = 1e-5
+        numeric = (penalty(w + step, False) - penalty(w - step, False)) / 2e-5
+        assert abs(numeric - analytic[i]) < 1e-6 * (1 + abs(numeric))
+
+
+def test_hessian_of_a_small_convnet_matches_finite_differences():
+    rng = np.random.default_rng(1)
+    values = {
+        "x": rng.standard_normal((2, 1, 6, 6)),
+        "kernel": rng.standard_normal((2, 1, 3, 3)),
+        "bias": rng.standard_normal(2),
+        "weight": rng.standard_normal((3, 8)),
+    }
+    labels = tg.tensor(np.array([2, 0]))
+    f = tg.nn.functional
+
+    def gradient(v, create_graph):
+        t = {k: tg.tensor(a, requires_grad=True) for k, a in v.items()}
+        h = f.max_pool2d(f.conv2d(t["x"], t["kernel"], t["bias"]).tanh(), 2)
+        loss = f.cross_entropy(f.linear(h.flatten(1), t["weight"]), labels)
+        return t, tg.autograd.grad(loss, list(t.values()), create_graph=create_graph)
+
+    t, grads = gradient(values, True)
+    for row, name in enumerate(values):
+        flat = grads[row].reshape(-1)
+        for i in (0, 3, values[name].size - 1) if values[name].size > 3 else (0, 1):
+            i = min(i, values[name].size - 1)
+            columns = tg.autograd.grad(
+                flat[i], list(t.values()), retain_graph=True, allow_unused=True
+            )
+            step = np.zeros(values[name].size)
+            step[i] = 1e-5
+            step = step.reshape(values[name].shape)
+            _, up = gradient({**values, name: values[name] + step}, False)
+            _, down = gradient({**values, name: values[name] - step}, False)
+            for column, u, d in zip(columns, up, down, strict=True):
+                numeric = (u.data - d.data) / 2e-5
+                exact = np.zeros_like(numeric) if column is None else column.data
+                np.testing.assert_allclose(exact, numeric, atol=1e-6)
+
+
+# --- registering an operation -------------------------------------------------------------------
+
+
+def test_misspelt_derivative_fails_at_registration():
+    with pytest.raises(TypeError, match="asks for"):
+        op("bad_rule", lambda xp, x: x, x=lambda F, g, z: g)
+    with pytest.raises(TypeError, match="inputs are"):
+        op("bad_input", lambda xp, x: x, w=lambda F, g: g)
+    with pytest.raises(TypeError, match="registered already"):
+        op("mul", lambda xp, x: x)
+    assert not {"bad_rule", "bad_input"} & set(OPS)
+
+
+def test_a_new_operation_in_two_lines():
+    scaled = op(
+        "scaled",
+        lambda xp, x, *, by: x * by,
+        x=lambda F, g, by: F.scaled(g, by=by),
+    )
+    try:
+        x = leaf([1.0, 2.0])
+        y = apply(scaled, (x,), {"by": 3.0})
+        (g,) = tg.autograd.grad((y * y).sum(), x, create_graph=True)
+        (h,) = tg.autograd.grad(g.sum(), x)
+        np.testing.assert_array_equal(h.data, [18.0, 18.0])
+    finally:
+        del OPS["scaled"]

@@ -1,0 +1,28 @@
+"""The engine: recording operations, and walking the record backwards."""
+
+from .engine import backward, grad
+from .graph import (
+    OPS,
+    Node,
+    Op,
+    apply,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    op,
+    set_grad_enabled,
+)
+
+__all__ = [
+    "OPS",
+    "Node",
+    "Op",
+    "apply",
+    "backward",
+    "enable_grad",
+    "grad",
+    "is_grad_enabled",
+    "no_grad",
+    "op",
+    "set_grad_enabled",
+]

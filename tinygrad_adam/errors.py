@@ -1,0 +1,64 @@
+"""Every error the package raises on purpose.
+
+One root, :class:`TinygradError`, so that a caller can catch all of them, and each also derives
+from the built-in a Python programmer would expect (a wrong shape is a ``ValueError``).  Messages
+say what was wrong, give both sides, and say what to do instead.
+"""
+
+__all__ = [
+    "ArgumentError",
+    "DTypeError",
+    "DataError",
+    "DeviceError",
+    "GraphError",
+    "GraphFreedError",
+    "InPlaceError",
+    "OutOfRangeError",
+    "ShapeError",
+    "StateDictError",
+    "TinygradError",
+]
+
+
+class TinygradError(Exception):
+    """Root of all errors raised by tinygrad_adam."""
+
+
+class ShapeError(TinygradError, ValueError):
+    """Shapes, axes or element counts that do not fit together."""
+
+
+class OutOfRangeError(TinygradError, IndexError):
+    """An index outside the axis it points into."""
+
+
+class DTypeError(TinygradError, TypeError):
+    """An element type an operation cannot work with."""
+
+
+class DeviceError(TinygradError, RuntimeError):
+    """Operands on different devices, or a device that this machine does not have."""
+
+
+class ArgumentError(TinygradError, ValueError):
+    """A setting outside its allowed range (a negative learning rate, an unknown reduction...)."""
+
+
+class DataError(TinygradError, ValueError):
+    """A file or data set that is missing, corrupt, empty or out of range."""
+
+
+class StateDictError(TinygradError, RuntimeError):
+    """Saved state that does not fit the object it is loaded into."""
+
+
+class GraphError(TinygradError, RuntimeError):
+    """A backward pass that the recorded graph cannot give."""
+
+
+class GraphFreedError(GraphError):
+    """A second backward pass through a graph whose saved arrays are gone."""
+
+
+class InPlaceError(GraphError):
+    """An in-place change that would make, or has made, a gradient wrong."""

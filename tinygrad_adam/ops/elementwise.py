@@ -1,0 +1,413 @@
+"""Operations that act on each element by itself, with broadcasting.
+
+To add one, write its value and its derivative:
+
+    exp = unary("exp", lambda xp, x: xp.exp(x), lambda F, g, y: g * y, doc="...")
+
+and a line of domain in ``tests/opcases.py``; the registry test asks for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..autograd.graph import Op, Variable, apply, op
+from ..errors import ArgumentError, DTypeError
+from .promote import cast, operands, result_type
+
+__all__ = [
+    "abs", "add", "clamp", "clone", "cos", "div", "eq", "exp", "ge", "gt", "isfinite", "isnan",
+    "le", "log", "log1p", "logical_and", "logical_not", "logical_or", "lt", "maximum", "minimum",
+    "mul", "ne", "neg", "pow", "relu", "rsqrt", "sigmoid", "sign", "sin", "sqrt", "sub", "tanh",
+    "where",
+]  # fmt: skip
+
+Unary = Callable[[Any], Any]
+Binary = Callable[[Any, Any], Any]
+
+
+def unary(
+    name: str,
+    value: Callable[..., Any],
+    rule: Callable[..., Any] | None,
+    *,
+    doc: str,
+    floating: bool = True,
+) -> Unary:
+    """Register an operation of one tensor and return the function that runs it.
+
+    Parameters
+    ----------
+    name : str
+        Its public name.
+    value : callable
+        ``lambda xp, x``.
+    rule : callable or None
+        ``lambda F, g, ...``, the derivative (see `tinygrad_adam.autograd.graph`).
+    doc : str
+        The function's docstring.
+    floating : bool
+        Turn integers into floats first.
+    """
+    operation = op(name, value) if rule is None else op(name, value, x=rule)
+
+    def function(x: Any) -> Any:
+        if not isinstance(x, Variable):
+            raise DTypeError(f"{name}: expected a Tensor, got {type(x).__name__}")
+        if floating and x._data.dtype.kind != "f":
+            (x,) = operands(name, x, floating=True)
+        return apply(operation, (x,))
+
+    return _named(function, name, doc)
+
+
+def binary(operation: Op, *, doc: str, floating: bool = False) -> Binary:
+    """Return the function that runs `operation` on two operands, promoted as PyTorch does."""
+    name = operation.name
+
+    def function(input: Any, other: Any) -> Any:
+        if isinstance(input, Variable):
+            dtype = input._data.dtype
+            if dtype.kind == "f" and (
+                (isinstance(other, Variable) and other._data.dtype is dtype)
+                or type(other) in _PLAIN_NUMBERS
+            ):
+                return apply(operation, (input, other))
+        return apply(operation, operands(name, input, other, floating=floating))
+
+    return _named(function, name, doc)
+
+
+_PLAIN_NUMBERS = frozenset((float, int))
+
+
+def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+
+add = binary(
+    op("add", lambda xp, a, b: a + b, a=lambda F, g: g, b=lambda F, g: g),
+    doc="Return ``input + other`` with broadcasting.",
+)
+sub = binary(
+    op("sub", lambda xp, a, b: a - b, a=lambda F, g: g, b=lambda F, g: -g),
+    doc="Return ``input - other`` with broadcasting.",
+)
+mul = binary(
+    op(
+        "mul",
+        lambda xp, a, b: a * b,
+        a=lambda F, g, b: g * b,
+        b=lambda F, g, a: g * a,
+    ),
+    doc="Return ``input * other``, element by element, with broadcasting.",
+)
+div = binary(
+    op(
+        "div",
+        lambda xp, a, b: a / b,
+        a=lambda F, g, b: g / b,
+        b=lambda F, g, b, y: -g * y / b,
+    ),
+    floating=True,
+    doc="Return ``input / other`` with broadcasting; integers give floats.",
+)
+
+
+def _power_in_base(F: Any, g: Any, a: Any, b: Any) -> Any:
+    if isinstance(b, (int, float)):
+        # b * a**(b - 1) would be 0 * inf where a is 0 and b is 0
+        return g * 0.0 if b == 0 else g * (b * a ** (b - 1))
+    return F.where(b == 0, 0.0, g * (b * a ** (b - 1)))
+
+
+def _power_in_exponent(F: Any, g: Any, a: Any, b: Any, y: Any) -> Any:
+    if isinstance(a, (int, float)):
+        if a == 0:
+            return F.where(b >= 0, 0.0, g * -math.inf)
+        return g * y * (math.log(a) if a > 0 else math.nan)
+    # 0**b stays 0 as b > 0 changes; log would make it 0 * -inf
+    flat = (a == 0) & (b >= 0)
+    return F.where(flat, 0.0, g * y * F.log(F.where(flat, 1.0, a)))
+
+
+_pow = binary(
+    op(
+        "pow",
+        lambda xp, a, b: a**b,
+        a=_power_in_base,
+        b=_power_in_exponent,
+    ),
+    doc="",
+)
+
+
+def pow(input: Any, exponent: Any) -> Any:
+    r"""Return ``input ** exponent`` with broadcasting.
+
+    The derivatives are :math:`b\,a^{b-1}` and :math:`a^b \ln a`, taken as 0 where the value does
+    not change (exponent 0; base 0 under a non-negative exponent).
+
+    Parameters
+    ----------
+    input, exponent : Tensor or number
+        At least one a Tensor.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ArgumentError
+        For a negative integer power of integers, which no integer can hold.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.pow(tg.tensor([1.0, 2.0]), 3)
+    tensor([1., 8.])
+    """
+    if (
+        isinstance(exponent, int)
+        and exponent < 0
+        and isinstance(input, Variable)
+        and input._data.dtype.kind != "f"
+    ):
+        raise ArgumentError(
+            f"pow: {input._data.dtype} elements to the power {exponent} are not integers; "
+            "convert with .float() first"
+        )
+    return _pow(input, exponent)
+
+
+neg = unary(
+    "neg", lambda xp, x: -x, lambda F, g: -g, floating=False,
+    doc="Return ``-input``.",
+)  # fmt: skip
+sign = unary(
+    "sign", lambda xp, x: xp.sign(x), None, floating=False,
+    doc="Return -1, 0 or 1 per element by its sign; its derivative is zero.",
+)  # fmt: skip
+abs = unary(
+    "abs", lambda xp, x: xp.abs(x), lambda F, g, x: g * F.sign(x), floating=False,
+    doc=r"Return :math:`|x|`; the derivative at 0 is taken as 0.",
+)  # fmt: skip
+clone = unary(
+    "clone", lambda xp, x: x.copy(), lambda F, g: g, floating=False,
+    doc="Return a copy that gradients flow through.",
+)  # fmt: skip
+
+# --- exponentials, roots, waves -----------------------------------------------------------------
+
+exp = unary(
+    "exp", lambda xp, x: xp.exp(x), lambda F, g, y: g * y,
+    doc=r"Return :math:`e^x`.",
+)  # fmt: skip
+log = unary(
+    "log", lambda xp, x: xp.log(x), lambda F, g, x: g / x,
+    doc=r"Return the natural logarithm :math:`\ln x`.",
+)  # fmt: skip
+log1p = unary(
+    "log1p", lambda xp, x: xp.log1p(x), lambda F, g, x: g / (1 + x),
+    doc=r"Return :math:`\ln(1 + x)`, exact for small :math:`x`.",
+)  # fmt: skip
+sqrt = unary(
+    "sqrt", lambda xp, x: xp.sqrt(x), lambda F, g, y: g / (2 * y),
+    doc=r"Return :math:`\sqrt{x}`.",
+)  # fmt: skip
+rsqrt = unary(
+    "rsqrt", lambda xp, x: 1 / xp.sqrt(x), lambda F, g, x, y: -0.5 * g * y / x,
+    doc=r"Return :math:`1 / \sqrt{x}`.",
+)  # fmt: skip
+sin = unary(
+    "sin", lambda xp, x: xp.sin(x), lambda F, g, x: g * F.cos(x),
+    doc=r"Return :math:`\sin x`, with :math:`x` in radians.",
+)  # fmt: skip
+cos = unary(
+    "cos", lambda xp, x: xp.cos(x), lambda F, g, x: -g * F.sin(x),
+    doc=r"Return :math:`\cos x`, with :math:`x` in radians.",
+)  # fmt: skip
+
+# --- activations --------------------------------------------------------------------------------
+
+
+def _sigmoid(xp: Any, x: Any) -> Any:
+    # e^-|x| never overflows, and e / (1 + e) keeps its digits where 1 - 1 / (1 + e) loses them.
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+
+
+tanh = unary(
+    "tanh", lambda xp, x: xp.tanh(x), lambda F, g, y: g * (1 - y * y),
+    doc=r"Return :math:`\tanh x`.",
+)  # fmt: skip
+sigmoid = unary(
+    "sigmoid", _sigmoid, lambda F, g, y: g * (y * (1 - y)),
+    doc=r"Return :math:`1 / (1 + e^{-x})`, without overflow for any :math:`x`.",
+)  # fmt: skip
+relu = unary(
+    "relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, y: g * (y > 0), floating=False,
+    doc=r"Return :math:`\max(x, 0)`; the derivative at 0 is 0.",
+)  # fmt: skip
+
+# --- choosing -----------------------------------------------------------------------------------
+
+
+def _larger(F: Any, g: Any, a: Any, b: Any) -> Any:
+    """Gradient of max(a, b) in a: all of it where a wins, half where they tie."""
+    return F.where(a == b, g * 0.5, F.where(a < b, 0.0, g))
+
+
+def _smaller(F: Any, g: Any, a: Any, b: Any) -> Any:
+    """Gradient of min(a, b) in a."""
+    return F.where(a == b, g * 0.5, F.where(a > b, 0.0, g))
+
+
+maximum = binary(
+    op(
+        "maximum",
+        lambda xp, a, b: xp.maximum(a, b),
+        a=_larger,
+        b=lambda F, g, a, b: _larger(F, g, b, a),
+    ),
+    doc="Return the larger of two tensors per element; a tie halves the gradient.",
+)
+minimum = binary(
+    op(
+        "minimum",
+        lambda xp, a, b: xp.minimum(a, b),
+        a=_smaller,
+        b=lambda F, g, a, b: _smaller(F, g, b, a),
+    ),
+    doc="Return the smaller of two tensors per element; a tie halves the gradient.",
+)
+
+WHERE = op(
+    "where",
+    lambda xp, condition, input, other: xp.where(condition, input, other),
+    input=lambda F, g, condition: F.where(condition, g, 0.0),
+    other=lambda F, g, condition: F.where(condition, 0.0, g),
+)
+
+
+def where(condition: Any, input: Any, other: Any) -> Any:
+    """Return `input` where `condition` holds and `other` elsewhere, with broadcasting.
+
+    Parameters
+    ----------
+    condition : Tensor of bool
+        What to choose by.
+    input, other : Tensor or number
+        What to choose from.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DTypeError
+        If `condition` is not boolean.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> x = tg.tensor([-1.0, 2.0])
+    >>> tg.where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    """
+    if not isinstance(condition, Variable) or condition._data.dtype.kind != "b":
+        got = getattr(condition, "dtype", type(condition).__name__)
+        raise DTypeError(f"where: condition must be a Tensor of bool, got {got}; use x != 0")
+    if not isinstance(input, Variable) and not isinstance(other, Variable):
+        input = add(mul(cast(condition, result_type(input, other)), 0), input)
+    a, b = operands("where", input, other)
+    return apply(WHERE, (condition, a, b))
+
+
+def _inside(F: Any, g: Any, x: Any, lo: Any, hi: Any) -> Any:
+    if lo is not None:
+        g = g * (x >= lo)
+    return g if hi is None else g * (x <= hi)
+
+
+CLAMP = op(
+    "clamp",
+    lambda xp, x, lo, hi: xp.clip(x, lo, hi),
+    x=_inside,
+    lo=lambda F, g, x, lo, hi: g * ((x < lo) if hi is None else (x < lo) & (lo < hi)),
+    hi=lambda F, g, x, lo, hi: g * ((x > hi) if lo is None else (x > hi) | (lo > hi)),
+)
+
+
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+    """Return `input` with elements below `min` raised to it and above `max` lowered to it.
+
+    The gradient passes where ``min <= input <= max``, both ends included.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    min, max : Tensor or number, optional
+        At least one of them.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ArgumentError
+        If neither bound is given.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.clamp(tg.tensor([-3.0, 0.5, 3.0]), min=-1, max=1)
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
+    if min is None and max is None:
+        raise ArgumentError("clamp: give min, max or both")
+    bounds = [b for b in (min, max) if b is not None]
+    x, *ready = operands("clamp", input, *bounds)
+    lo = None if min is None else ready[0]
+    hi = None if max is None else ready[-1]
+    return apply(CLAMP, (x, lo, hi))
+
+
+# --- questions, whose answers have no derivative ------------------------------------------------
+
+eq = binary(op("eq", lambda xp, a, b: a == b), doc="Return where ``input == other``.")
+ne = binary(op("ne", lambda xp, a, b: a != b), doc="Return where ``input != other``.")
+lt = binary(op("lt", lambda xp, a, b: a < b), doc="Return where ``input < other``.")
+le = binary(op("le", lambda xp, a, b: a <= b), doc="Return where ``input <= other``.")
+gt = binary(op("gt", lambda xp, a, b: a > b), doc="Return where ``input > other``.")
+ge = binary(op("ge", lambda xp, a, b: a >= b), doc="Return where ``input >= other``.")
+logical_and = binary(
+    op("logical_and", lambda xp, a, b: xp.logical_and(a, b)),
+    doc="Return where both operands are non-zero.",
+)
+logical_or = binary(
+    op("logical_or", lambda xp, a, b: xp.logical_or(a, b)),
+    doc="Return where either operand is non-zero.",
+)
+logical_not = unary(
+    "logical_not", lambda xp, x: xp.logical_not(x), None, floating=False,
+    doc="Return where `input` is zero.",
+)  # fmt: skip
+isnan = unary(
+    "isnan", lambda xp, x: xp.isnan(x), None, floating=False,
+    doc="Return where `input` is not a number.",
+)  # fmt: skip
+isfinite = unary(
+    "isfinite", lambda xp, x: xp.isfinite(x), None, floating=False,
+    doc="Return where `input` is neither infinite nor NaN.",
+)  # fmt: skip

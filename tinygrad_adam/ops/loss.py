@@ -1,0 +1,458 @@
+"""Losses: how far predictions are from targets, stable where the plain formula is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd.graph import Variable, apply, op, variable
+from ..device import array_module, device_guard
+from ..errors import ArgumentError, DataError, DTypeError, ShapeError
+from .elementwise import abs as absolute
+from .elementwise import mul, sub, where
+from .index import check_classes, gather
+from .linear import same_type
+from .reduce import log_softmax, mean, sum
+from .shape import reshape, squeeze, unsqueeze
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+]
+
+
+def _check(name: str, input: Any, target: Any, reduction: str) -> None:
+    """Raise unless prediction and target are floats of one type, shape and device."""
+    _check_reduction(name, reduction)
+    same_type(name, input=input, target=target)
+    x, t = input._data, target._data
+    if x.dtype.kind != "f":
+        raise DTypeError(f"{name}: needs floats, got {x.dtype}; convert with .float()")
+    if x.shape != t.shape:
+        raise ShapeError(
+            f"{name}: input {x.shape} and target {t.shape} must have one shape; "
+            "broadcasting them would compare every prediction with every target"
+        )
+    _check_not_empty(name, x, reduction)
+
+
+def _check_reduction(name: str, reduction: str) -> None:
+    if reduction not in ("none", "mean", "sum"):
+        raise ArgumentError(f"{name}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+
+
+def _check_not_empty(name: str, x: Any, reduction: str) -> None:
+    if reduction == "mean" and not x.size:
+        raise DataError(
+            f"{name}: the batch is empty (input {x.shape}), so it has no mean; "
+            "skip it, or use drop_last in the loader"
+        )
+
+
+def _reduced(loss: Any, weight: Any, reduction: str) -> Any:
+    if weight is not None:
+        loss = mul(loss, weight)
+    if reduction == "none":
+        return loss
+    return mean(loss) if reduction == "mean" else sum(loss)
+
+
+# --- regression ---------------------------------------------------------------------------------
+
+
+def _squares(xp: Any, x: Any, t: Any, *, mean: bool) -> Any:
+    d = x - t
+    d *= d
+    return xp.sum(d) / d.size if mean else xp.sum(d)
+
+
+def _slope(F: Any, g: Any, x: Any, t: Any, mean: bool) -> Any:
+    size = 1
+    for n in x.shape:
+        size *= n
+    return (x - t) * (g * (2 / size if mean else 2.0))
+
+
+SQUARES = op(
+    "mse_loss",
+    _squares,
+    x=_slope,
+    t=lambda F, g, x, t, mean: _slope(F, g, t, x, mean),
+)
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    r"""Return the mean squared error :math:`\frac1n \sum_i (x_i - t_i)^2`.
+
+    Its gradient in :math:`x_i` is :math:`2 (x_i - t_i) / n`: twice what one finds in texts whose
+    loss carries a factor 1/2.
+
+    Parameters
+    ----------
+    input, target : Tensor
+        Of one shape and floating type.
+    reduction : {"mean", "sum", "none"}
+        What to do with the squared errors.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ, even where they would broadcast.
+    DTypeError
+        If the element types differ or are not floating.
+    DataError
+        If there is nothing to take the mean of.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.functional.mse_loss(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 4.0])).item()
+    2.0
+    """
+    _check("mse_loss", input, target, reduction)
+    if reduction == "none" or not input._data.ndim:
+        d = sub(input, target)
+        return mul(d, d)
+    return apply(SQUARES, (input, target), {"mean": reduction == "mean"})
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    r"""Return the mean absolute error :math:`\frac1n \sum_i |x_i - t_i|`.
+
+    Parameters
+    ----------
+    input, target, reduction
+        As for `mse_loss`.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.functional.l1_loss(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 4.0])).item()
+    1.0
+    """
+    _check("l1_loss", input, target, reduction)
+    return _reduced(absolute(sub(input, target)), None, reduction)
+
+
+# --- two classes --------------------------------------------------------------------------------
+
+
+def _bce(xp: Any, x: Any, t: Any) -> Any:
+    # log(0) is cut off at -100, so that one certain mistake does not make the loss infinite
+    with np.errstate(divide="ignore"):
+        log_x, log_rest = xp.log(x), xp.log1p(-x)
+    return -(t * xp.maximum(log_x, -100.0) + (1 - t) * xp.maximum(log_rest, -100.0))
+
+
+BCE = op(
+    "binary_cross_entropy",
+    _bce,
+    x=lambda F, g, x, t: g * (x - t) / F.clamp((1 - x) * x, 1e-12, None),
+    t=lambda F, g, x: g * (F.clamp(F.log1p(-x), -100.0, None) - F.clamp(F.log(x), -100.0, None)),
+)
+
+
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean"
+) -> Any:
+    r"""Return :math:`-\frac1n \sum_i [t_i \ln x_i + (1 - t_i) \ln(1 - x_i)]` of probabilities.
+
+    The logarithms are cut off at -100, as in PyTorch.  From logits,
+    `binary_cross_entropy_with_logits` is exact where this loses digits.
+
+    Parameters
+    ----------
+    input : Tensor
+        Probabilities between 0 and 1.
+    target : Tensor
+        Of the same shape and type, between 0 and 1.
+    weight : Tensor, optional
+        Weight of each element; broadcasts.
+    reduction : {"mean", "sum", "none"}
+        What to do with the elements' losses.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DataError
+        If a probability lies outside [0, 1] (checked on the CPU only).
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.functional.binary_cross_entropy(tg.tensor([0.5]), tg.tensor([1.0])).item()
+    0.693...
+    """
+    _check("binary_cross_entropy", input, target, reduction)
+    x = input._data
+    if isinstance(x, np.ndarray) and ((x < 0) | (x > 1)).any():
+        raise DataError(
+            f"binary_cross_entropy: input must lie between 0 and 1 but reaches from {x.min()} to "
+            f"{x.max()}; apply sigmoid first, or use binary_cross_entropy_with_logits"
+        )
+    return _reduced(apply(BCE, (input, target)), weight, reduction)
+
+
+def _logit_bce(xp: Any, x: Any, t: Any) -> Any:
+    return xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+LOGIT_BCE = op(
+    "binary_cross_entropy_with_logits",
+    _logit_bce,
+    x=lambda F, g, x, t: g * (F.sigmoid(x) - t),
+    t=lambda F, g, x: -g * x,
+)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+) -> Any:
+    r"""Return the binary cross-entropy of :math:`\sigma(x_i)`, from the logits :math:`x_i`.
+
+    Computed as :math:`\max(x, 0) - x t + \ln(1 + e^{-|x|})`, which neither overflows nor loses
+    digits; its gradient is :math:`\sigma(x) - t`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Logits.
+    target : Tensor
+        Of the same shape and type, between 0 and 1.
+    weight : Tensor, optional
+        Weight of each element; broadcasts.
+    reduction : {"mean", "sum", "none"}
+        What to do with the elements' losses.
+    pos_weight : Tensor, optional
+        Weight of the positive part of each element; broadcasts.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> x, t = tg.tensor([-1e4, 1e4]), tg.tensor([0.0, 0.0])
+    >>> tg.nn.functional.binary_cross_entropy_with_logits(x, t, reduction="none")
+    tensor([    0., 10000.])
+    """
+    _check("binary_cross_entropy_with_logits", input, target, reduction)
+    if pos_weight is None:
+        return _reduced(apply(LOGIT_BCE, (input, target)), weight, reduction)
+    zero = variable(target._data * 0)
+    softplus = apply(LOGIT_BCE, (-input, zero))  # ln(1 + e^-x)
+    emphasis = (pos_weight - 1) * target + 1
+    return _reduced((1 - target) * input + emphasis * softplus, weight, reduction)
+
+
+# --- many classes -------------------------------------------------------------------------------
+
+
+def _check_labels(name: str, input: Any, target: Any, weight: Any, ignore: int) -> None:
+    x = input._data
+    if x.ndim not in (1, 2) and x.ndim < 3:
+        raise ShapeError(f"{name}: input must be (N, C, ...) or (C,), got {x.shape}")
+    expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    if not isinstance(target, Variable):
+        raise DTypeError(f"{name}: target must be a Tensor, got {type(target).__name__}")
+    t = target._data
+    if t.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: class labels must be integers, got {t.dtype}; use .long()")
+    if t.shape != expected:
+        raise ShapeError(f"{name}: input {x.shape} wants labels of shape {expected}, got {t.shape}")
+    classes = x.shape[1] if x.ndim > 1 else x.shape[0]
+    if weight is not None and weight._data.shape != (classes,):
+        raise ShapeError(f"{name}: weight must be ({classes},), got {weight._data.shape}")
+    check_classes(name, t, classes, ignore)
+
+
+def nll_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Any:
+    r"""Return the mean of :math:`-x_{n, t_n}`, the negative log-likelihood of the labels.
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, C, ...) log-probabilities, as `log_softmax` gives them; (C,) for one sample.
+    target : Tensor of integers
+        (N, ...) labels, 0 to C - 1.
+    weight : Tensor, optional
+        (C,) weight of each class; the mean is then weighted.
+    ignore_index : int
+        Samples with this label count nothing.
+    reduction : {"mean", "sum", "none"}
+        What to do with the samples' losses.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DataError
+        If a label is out of range (checked on the CPU only), or the batch is empty.
+    ShapeError, DTypeError
+        If labels and input do not fit.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> logp = tg.log_softmax(tg.zeros(2, 4), dim=1)
+    >>> tg.nn.functional.nll_loss(logp, tg.tensor([0, 3])).item()
+    1.386...
+    """
+    _check_reduction("nll_loss", reduction)
+    _check_labels("nll_loss", input, target, weight, ignore_index)
+    _check_not_empty("nll_loss", input._data, reduction)
+    return _nll(input, target, weight, ignore_index, reduction)
+
+
+def _nll(logp: Any, target: Any, weight: Any, ignore: int, reduction: str) -> Any:
+    """Return `nll_loss` of operands that are known to fit."""
+    if logp._data.ndim == 1:
+        logp, target = unsqueeze(logp, 0), reshape(target, (1,))
+        one = _nll(logp, target, weight, ignore, reduction)
+        return squeeze(one, 0) if reduction == "none" else one
+    t = target._data
+    xp = array_module(t)
+    with device_guard(t):
+        kept = t != ignore
+        # a GPU is not asked whether there are any: that would wait for it
+        masked = not isinstance(t, np.ndarray) or not bool(kept.all())
+        labels = xp.where(kept, t, 0) if masked else t
+    loss = -squeeze(gather(logp, 1, variable(xp.expand_dims(labels, 1))), 1)
+    if weight is None and not masked:
+        return _reduced(loss, None, reduction)
+    share = variable(kept.astype(logp._data.dtype))
+    if weight is not None:
+        share = mul(share, variable(weight._data[labels]))
+    loss = mul(where(variable(kept), loss, 0.0), share)
+    if reduction == "mean":
+        return sum(loss) / sum(share)
+    return _reduced(loss, None, reduction)
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    r"""Return the mean of :math:`-\ln \mathrm{softmax}(x_n)_{t_n}`, from the logits :math:`x`.
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, C, ...) logits; (C,) for one sample.
+    target : Tensor
+        Integer labels (N, ...), or probabilities of the shape and type of `input`.
+    weight : Tensor, optional
+        (C,) weight of each class.
+    ignore_index : int
+        Samples with this label count nothing.
+    reduction : {"mean", "sum", "none"}
+        What to do with the samples' losses.
+    label_smoothing : float
+        :math:`\epsilon`: mix the target with the uniform distribution,
+        :math:`(1 - \epsilon) t + \epsilon / C` [1]_.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DataError
+        If a label is out of range (checked on the CPU only), or the batch is empty.
+    ShapeError, DTypeError, ArgumentError
+        If the operands or settings do not fit.
+
+    References
+    ----------
+    .. [1] Szegedy et al., "Rethinking the Inception Architecture", arXiv:1512.00567.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> logits = tg.tensor([[1000.0, 0.0]])
+    >>> tg.nn.functional.cross_entropy(logits, tg.tensor([1])).item()
+    1000.0
+    """
+    name = "cross_entropy"
+    _check_reduction(name, reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ArgumentError(f"{name}: label_smoothing must be in [0, 1], got {label_smoothing}")
+    if not isinstance(input, Variable) or input._data.dtype.kind != "f":
+        got = getattr(input, "dtype", type(input).__name__)
+        raise DTypeError(f"{name}: input must be a Tensor of floats, got {got}")
+    if not input._data.ndim:
+        raise ShapeError(f"{name}: input must be (N, C, ...) or (C,), got ()")
+    axis = 1 if input._data.ndim > 1 else 0
+    if isinstance(target, Variable) and target._data.dtype.kind == "f":
+        _check(name, input, target, reduction)
+        classes = input._data.shape[axis]
+        if weight is not None and weight._data.shape != (classes,):
+            raise ShapeError(f"{name}: weight must be ({classes},), got {weight._data.shape}")
+        if label_smoothing:
+            target = target * (1 - label_smoothing) + label_smoothing / classes
+        loss = -sum(_per_class(log_softmax(input, axis) * target, weight, axis), axis)
+        return _reduced(loss, None, reduction)
+    _check_labels(name, input, target, weight, ignore_index)
+    _check_not_empty(name, input._data, reduction)
+    logp = log_softmax(input, axis)
+    loss = _nll(logp, target, weight, ignore_index, reduction)
+    if not label_smoothing:
+        return loss
+    even = _uniform(logp, target, weight, ignore_index, reduction, axis)
+    share = label_smoothing / input._data.shape[axis]
+    return mul(loss, 1 - label_smoothing) + mul(even, share)
+
+
+def _per_class(loss: Any, weight: Any, axis: int) -> Any:
+    if weight is None:
+        return loss
+    ndim = loss._data.ndim
+    return mul(loss, reshape(weight, tuple(-1 if i == axis else 1 for i in range(ndim))))
+
+
+def _uniform(logp: Any, target: Any, weight: Any, ignore: int, reduction: str, axis: int) -> Any:
+    """Return the loss against all classes at once, for label smoothing."""
+    loss = -sum(_per_class(logp, weight, axis), axis)
+    t = target._data
+    kept: Any = variable(t != ignore)
+    loss = where(kept, loss, 0.0)
+    if reduction != "mean":
+        return _reduced(loss, None, reduction)
+    share = kept.to(logp._data.dtype)
+    if weight is not None:
+        labels = array_module(t).where(kept._data, t, 0)
+        share = mul(share, variable(weight._data[labels]))
+    return sum(loss) / sum(share)

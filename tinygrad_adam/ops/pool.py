@@ -1,0 +1,287 @@
+"""Two-dimensional pooling: the largest, or the mean, of each window.
+
+Written over the K*L window positions: each is one strided slice of the whole batch, so the work is
+a few element-wise passes instead of a loop over windows.  The slices keep whatever memory order the
+images have.
+
+A window's gradient goes to its first largest element.  Spreading (`max_pool2d_grad`) and picking
+(`max_pool2d_pick`) by the same choice are each other's derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..autograd.graph import Variable, apply, op
+from ..device import Array
+from ..errors import DTypeError, ShapeError
+from .conv import pair
+
+__all__ = ["avg_pool2d", "max_pool2d"]
+
+
+class Window(NamedTuple):
+    """Size, steps and border of the windows; each pair is (vertical, horizontal)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+    def out_size(self, size: tuple[int, ...]) -> tuple[int, int]:
+        """Return (P, Q) for an image of (H, W)."""
+        p, q = (
+            (n + 2 * pad - k) // s + 1
+            for n, k, s, pad in zip(size, self.kernel, self.stride, self.padding, strict=True)
+        )
+        return p, q
+
+    def slices(self, size: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
+        """Yield, per window position, the index into padded images that picks it everywhere."""
+        p, q = self.out_size(size)
+        (sy, sx) = self.stride
+        for k in range(self.kernel[0]):
+            for l in range(self.kernel[1]):  # noqa: E741  the axis letter
+                yield (..., slice(k, k + sy * (p - 1) + 1, sy), slice(l, l + sx * (q - 1) + 1, sx))
+
+    def overlap(self) -> bool:
+        """Whether a pixel can belong to two windows."""
+        return self.kernel[0] > self.stride[0] or self.kernel[1] > self.stride[1]
+
+    def inner(self, size: tuple[int, ...]) -> tuple[Any, ...]:
+        """Return the index of the image inside its border."""
+        (py, px), (h, w) = self.padding, size[-2:]
+        return (..., slice(py, py + h), slice(px, px + w))
+
+
+def _bordered(xp: Any, x: Array, win: Window, value: float) -> Array:
+    """Return `x` with a border of `value`, in its memory order; `x` itself without padding."""
+    if win.padding == (0, 0):
+        return x
+    (py, px), (n, c, h, w) = win.padding, x.shape
+    y = xp.empty_like(x, shape=(n, c, h + 2 * py, w + 2 * px))
+    y.fill(value)
+    y[win.inner((h, w))] = x
+    return y
+
+
+# --- the largest of each window -----------------------------------------------------------------
+
+
+def _max_pool2d(xp: Any, x: Array, *, win: Window) -> Array:
+    padded = _bordered(xp, x, win, -float("inf"))
+    y = None
+    for index in win.slices(x.shape[2:]):
+        y = padded[index].copy(order="K") if y is None else xp.maximum(y, padded[index], out=y)
+    return y
+
+
+def _choices(xp: Any, x: Array, y: Array, win: Window) -> Iterator[tuple[tuple[Any, ...], Array]]:
+    """Yield per window position its index and where it is the one chosen, the first largest."""
+    padded = _bordered(xp, x, win, -float("inf"))
+    undecided = xp.ones_like(y, dtype=bool)
+    for index in win.slices(x.shape[2:]):
+        smaller = padded[index] < y  # in a window with a NaN nothing is: the first is chosen
+        yield index, xp.greater(undecided, smaller)
+        undecided &= smaller
+
+
+def _max_pool2d_grad(xp: Any, v: Array, x: Array, top: Array, *, win: Window) -> Array:
+    """Return zeros like `x` with each element of `v` at its window's chosen place."""
+    (h, w), (py, px) = x.shape[2:], win.padding
+    out = xp.zeros_like(x, shape=(*x.shape[:2], h + 2 * py, w + 2 * px))
+    for index, chosen in _choices(xp, x, top, win):
+        if win.overlap():
+            out[index] += v * chosen
+        else:
+            xp.multiply(v, chosen, out=out[index])
+    return out[win.inner((h, w))] if py or px else out
+
+
+def _max_pool2d_pick(xp: Any, v: Array, x: Array, top: Array, *, win: Window) -> Array:
+    """Return, per window, the element of `v` (shaped like `x`) at its chosen place."""
+    padded = _bordered(xp, v, win, 0.0)
+    out = xp.zeros_like(top)
+    for index, chosen in _choices(xp, x, top, win):
+        out += padded[index] * chosen
+    return out
+
+
+MAX_POOL2D = op(
+    "max_pool2d",
+    _max_pool2d,
+    x=lambda F, g, x, y, win: F.max_pool2d_grad(g, x, y, win=win),
+)
+MAX_POOL2D_GRAD = op(
+    "max_pool2d_grad",
+    _max_pool2d_grad,
+    v=lambda F, g, x, top, win: F.max_pool2d_pick(g, x, top, win=win),
+)
+MAX_POOL2D_PICK = op(
+    "max_pool2d_pick",
+    _max_pool2d_pick,
+    v=lambda F, g, x, top, win: F.max_pool2d_grad(g, x, top, win=win),
+)
+
+
+# --- the mean of each window --------------------------------------------------------------------
+
+
+def _share(xp: Any, shape: tuple[int, ...], dtype: Any, win: Window, include_pad: bool) -> Any:
+    """Return a pixel's weight in each window: a number, or (P, Q) if the border counts not."""
+    area = win.kernel[0] * win.kernel[1]
+    if include_pad or win.padding == (0, 0):
+        return 1 / area
+    inside = xp.zeros(tuple(n + 2 * p for n, p in zip(shape[2:], win.padding, strict=True)), dtype)
+    inside[win.inner(shape[2:])] = 1
+    return 1 / sum(inside[index] for index in win.slices(shape[2:]))
+
+
+def _avg_pool2d(xp: Any, x: Array, *, win: Window, include_pad: bool) -> Array:
+    padded = _bordered(xp, x, win, 0.0)
+    y = None
+    for index in win.slices(x.shape[2:]):
+        if y is None:
+            y = padded[index].copy(order="K")
+        else:
+            y += padded[index]
+    return y * _share(xp, x.shape, x.dtype, win, include_pad)
+
+
+def _avg_pool2d_grad(
+    xp: Any, v: Array, *, x_size: tuple[int, ...], win: Window, include_pad: bool
+) -> Array:
+    n, c, h, w = x_size
+    py, px = win.padding
+    part = v * _share(xp, x_size, v.dtype, win, include_pad)
+    out = xp.zeros_like(v, shape=(n, c, h + 2 * py, w + 2 * px))
+    for index in win.slices((h, w)):
+        out[index] += part
+    return out[win.inner((h, w))] if py or px else out
+
+
+AVG_POOL2D = op(
+    "avg_pool2d",
+    _avg_pool2d,
+    x=lambda F, g, x_shape, win, include_pad: F.avg_pool2d_grad(
+        g, x_size=x_shape, win=win, include_pad=include_pad
+    ),
+)
+AVG_POOL2D_GRAD = op(
+    "avg_pool2d_grad",
+    _avg_pool2d_grad,
+    v=lambda F, g, win, include_pad: F.avg_pool2d(g, win=win, include_pad=include_pad),
+)
+
+
+# --- the public functions -----------------------------------------------------------------------
+
+
+def _window(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> Window:
+    if not isinstance(x, Variable) or x._data.dtype.kind != "f":
+        got = getattr(x, "dtype", type(x).__name__)
+        raise DTypeError(f"{name}: needs a Tensor of floats, got {got}; convert with .float()")
+    kernel = pair(name, "kernel_size", kernel_size, 1)
+    steps = kernel if stride is None else pair(name, "stride", stride, 1)
+    win = Window(kernel, steps, pair(name, "padding", padding, 0))
+    shape = x._data.shape
+    if len(shape) != 4:
+        raise ShapeError(f"{name}: x must be (N, C, H, W) or (C, H, W), got {shape}")
+    if any(2 * p > k for p, k in zip(win.padding, kernel, strict=True)):
+        raise ShapeError(
+            f"{name}: padding {win.padding} may be at most half of kernel_size {kernel}, "
+            "or a window would see nothing but border"
+        )
+    if min(win.out_size(shape[2:])) < 1:
+        raise ShapeError(
+            f"{name}: a {kernel} window does not fit into {shape[2:]} with padding {win.padding}"
+        )
+    return win
+
+
+def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Any:
+    r"""Return the largest element of each window.
+
+    .. math:: y_{n,c,p,q} = \max_{k,l} x_{n,\,c,\;p s + k - \pi,\;q s + l - \pi}
+
+    The border counts as :math:`-\infty`.  Of several largest elements the first, row by row, gets
+    the gradient.
+
+    Parameters
+    ----------
+    input : Tensor
+        (N, C, H, W), or (C, H, W) for one image.
+    kernel_size : int or pair of int
+        Size of the window.
+    stride : int or pair of int, optional
+        Steps between windows; `kernel_size` when left out.
+    padding : int or pair of int
+        Border, at most half a window.
+
+    Returns
+    -------
+    Tensor
+        (N, C, P, Q) with :math:`P = \lfloor (H + 2\pi - K)/s \rfloor + 1`.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If input and window do not fit together.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> x = tg.arange(16.0).reshape(1, 1, 4, 4)
+    >>> tg.nn.functional.max_pool2d(x, 2)
+    tensor([[[[ 5.,  7.],
+              [13., 15.]]]])
+    """
+    if isinstance(input, Variable) and input._data.ndim == 3:
+        y = max_pool2d(input.reshape(1, *input._data.shape), kernel_size, stride, padding)  # type: ignore[attr-defined]
+        return y.reshape(y._data.shape[1:])
+    win = _window("max_pool2d", input, kernel_size, stride, padding)
+    return apply(MAX_POOL2D, (input,), {"win": win})
+
+
+def avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    count_include_pad: bool = True,
+) -> Any:
+    r"""Return the mean of each window.
+
+    .. math:: y_{n,c,p,q} = \frac{1}{KL} \sum_{k,l} x_{n,\,c,\;p s + k - \pi,\;q s + l - \pi}
+
+    Parameters
+    ----------
+    input, kernel_size, stride, padding
+        As for `max_pool2d`; the border counts as 0.
+    count_include_pad : bool
+        Divide by the whole window; otherwise by the pixels of it that lie inside the image.
+
+    Returns
+    -------
+    Tensor
+        (N, C, P, Q).
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If input and window do not fit together.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> x = tg.arange(16.0).reshape(1, 1, 4, 4)
+    >>> tg.nn.functional.avg_pool2d(x, 2)
+    tensor([[[[ 2.5000,  4.5000],
+              [10.5000, 12.5000]]]])
+    """
+    if isinstance(input, Variable) and input._data.ndim == 3:
+        single = input.reshape(1, *input._data.shape)  # type: ignore[attr-defined]
+        y = avg_pool2d(single, kernel_size, stride, padding, count_include_pad)
+        return y.reshape(y._data.shape[1:])
+    win = _window("avg_pool2d", input, kernel_size, stride, padding)
+    return apply(AVG_POOL2D, (input,), {"win": win, "include_pad": count_include_pad})

@@ -1,0 +1,591 @@
+"""Operations that combine the elements along axes: sums, extremes, softmax, running sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autograd.graph import Variable, apply, op, variable
+from ..device import array_module, device_guard
+from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+from .elementwise import clone, maximum, minimum
+from .index import gather
+from .promote import cast, operands
+from .shape import reshape, squeeze
+
+__all__ = [
+    "amax", "amin", "argmax", "argmin", "cumsum", "log_softmax", "logsumexp", "max", "mean",
+    "min", "softmax", "std", "sum", "var",
+]  # fmt: skip
+
+Dim = int | Sequence[int] | None
+
+
+class ValuesAndIndices(NamedTuple):
+    """What an extreme along one axis returns: the values, and where they are."""
+
+    values: Any
+    indices: Any
+
+
+# --- axes ---------------------------------------------------------------------------------------
+
+
+def axis_of(name: str, x: Any, dim: int) -> int:
+    """Return `dim` counted from the front; a 0-d tensor has axes 0 and -1, as in PyTorch."""
+    ndim = x._data.ndim or 1
+    if not isinstance(dim, (int, np.integer)):
+        raise DTypeError(f"{name}: dim must be an integer, got {type(dim).__name__}")
+    if not -ndim <= dim < ndim:
+        raise OutOfRangeError(
+            f"{name}: dim {dim} is out of range for shape {x._data.shape}; "
+            f"use {-ndim} to {ndim - 1}"
+        )
+    return int(dim) % ndim
+
+
+def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:
+    """Return the axes `dim` means, each counted from the front; None (or ``()``) means all."""
+    if isinstance(dim, int):
+        dims: Sequence[int] = (dim,)
+    elif dim is None or len(dim) == 0:
+        return tuple(range(x._data.ndim))
+    else:
+        dims = dim
+    axes = tuple(axis_of(name, x, d) for d in dims)
+    if len(set(axes)) < len(axes):
+        raise ArgumentError(f"{name}: dim {tuple(dims)} names an axis of {x._data.shape} twice")
+    return axes if x._data.ndim else ()
+
+
+def _kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `shape` with length 1 along `axis`."""
+    return tuple(1 if i in axis else n for i, n in enumerate(shape))
+
+
+def _spread(F: Any, g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+    """Undo a reduction's shape: repeat `g` along `axis` up to `shape`."""
+    return F.broadcast_to(F.reshape(g, shape=_kept(shape, axis)), shape=shape)
+
+
+def _unreduce(F: Any, v: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+    """Give a reduction's result back its axes, of length 1, so that it broadcasts."""
+    return F.reshape(v, shape=_kept(shape, axis))
+
+
+def _count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
+    n = 1
+    for i in axis:
+        n *= shape[i]
+    return n
+
+
+# --- sums and moments ---------------------------------------------------------------------------
+
+SUM = op(
+    "sum",
+    lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
+    x=lambda F, g, x_shape, axis: _spread(F, g, x_shape, axis),
+)
+
+
+def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    r"""Return the sum :math:`\sum_i x_i` over all elements, or along the axes `dim`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    dim : int or sequence of int, optional
+        Axes to sum over; all when left out.
+    keepdim : bool
+        Keep the summed axes with length 1.
+    dtype : dtype, optional
+        Cast to this first.  Booleans and integers are summed as int64.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.sum(tg.ones(2, 3), dim=1)
+    tensor([3., 3.])
+    """
+    if dtype is None and input._data.dtype.kind in "biu":
+        dtype = np.int64
+    x = input if dtype is None else cast(input, dtype)
+    return apply(SUM, (x,), {"axis": axes_of("sum", x, dim), "keepdims": keepdim})
+
+
+def _floating(name: str, x: Any) -> Any:
+    if x._data.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: needs floating-point elements, got {x._data.dtype}; convert with .float()"
+        )
+    return x
+
+
+def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    n = _count(x.shape, axis)
+    total = xp.sum(x, axis=axis, keepdims=keepdims)
+    return total / n if n else total * float("nan")
+
+
+MEAN = op(
+    "mean",
+    _mean,
+    x=lambda F, g, x_shape, axis: _spread(F, g * (1 / (_count(x_shape, axis) or 1)), x_shape, axis),
+)
+
+
+def mean(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    r"""Return the mean :math:`\frac1n \sum_i x_i` over all elements, or along the axes `dim`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating.
+    dim, keepdim
+        As for `sum`.
+
+    Returns
+    -------
+    Tensor
+        NaN where there are no elements.
+
+    Raises
+    ------
+    DTypeError
+        For integers, whose mean is not an integer.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.mean(tg.tensor([1.0, 2.0, 6.0])).item()
+    3.0
+    """
+    x = _floating("mean", input)
+    return apply(MEAN, (x,), {"axis": axes_of("mean", x, dim), "keepdims": keepdim})
+
+
+def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
+    n = _count(x.shape, axis)
+    if n - correction <= 0:
+        return xp.sum(x, axis=axis, keepdims=keepdims) * float("nan")
+    d = x - xp.sum(x, axis=axis, keepdims=True) / n
+    return xp.sum(d * d, axis=axis, keepdims=keepdims) / (n - correction)
+
+
+def _centred(F: Any, x: Any, axis: tuple[int, ...], scale: float) -> Any:
+    """(x - mean) * scale / degrees of freedom, which is half the derivative of the variance."""
+    return (x - F.mean(x, axis=axis, keepdims=True)) * scale
+
+
+def _per_degree(shape: tuple[int, ...], axis: tuple[int, ...], correction: float) -> float:
+    free = _count(shape, axis) - correction
+    return 1 / free if free > 0 else float("nan")
+
+
+VAR = op(
+    "var",
+    _var,
+    x=lambda F, g, x, x_shape, axis, correction: (
+        _unreduce(F, g, x_shape, axis)
+        * _centred(F, x, axis, 2 * _per_degree(x_shape, axis, correction))
+    ),
+)
+STD = op(
+    "std",
+    lambda xp, x, *, axis, keepdims, correction: xp.sqrt(
+        _var(xp, x, axis=axis, keepdims=keepdims, correction=correction)
+    ),
+    # all elements equal: the slope is taken as 0, not 0 / 0
+    x=lambda F, g, x, y, x_shape, axis, correction: (
+        _unreduce(F, F.where(y == 0, 0.0, g / F.where(y == 0, 1.0, y)), x_shape, axis)
+        * _centred(F, x, axis, _per_degree(x_shape, axis, correction))
+    ),
+)
+
+
+def var(input: Any, dim: Dim = None, keepdim: bool = False, *, correction: float = 1) -> Any:
+    r"""Return the variance :math:`\frac{1}{n - c} \sum_i (x_i - \bar x)^2`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating.
+    dim, keepdim
+        As for `sum`.
+    correction : float
+        :math:`c`: 1 for the unbiased estimate (Bessel), 0 for the mean square deviation.
+
+    Returns
+    -------
+    Tensor
+        NaN where :math:`n \le c`.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.var(tg.tensor([1.0, 2.0, 3.0])).item()
+    1.0
+    """
+    x = _floating("var", input)
+    settings = {"axis": axes_of("var", x, dim), "keepdims": keepdim, "correction": correction}
+    return apply(VAR, (x,), settings)
+
+
+def std(input: Any, dim: Dim = None, keepdim: bool = False, *, correction: float = 1) -> Any:
+    """Return the standard deviation, the square root of `var`.
+
+    Where all elements are equal the gradient is taken as 0.
+
+    Parameters
+    ----------
+    input, dim, keepdim, correction
+        As for `var`.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.std(tg.tensor([1.0, 2.0, 3.0])).item()
+    1.0
+    """
+    x = _floating("std", input)
+    settings = {"axis": axes_of("std", x, dim), "keepdims": keepdim, "correction": correction}
+    return apply(STD, (x,), settings)
+
+
+# --- extremes -----------------------------------------------------------------------------------
+
+
+def _shared_by_winners(
+    F: Any, g: Any, x: Any, y: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]
+) -> Any:
+    """Gradient of an extreme: split evenly among the elements that reach it."""
+    wins = F.cast(x == _unreduce(F, y, x_shape, axis), dtype=g.dtype)
+    return wins * (_unreduce(F, g, x_shape, axis) / F.sum(wins, axis=axis, keepdims=True))
+
+
+AMAX = op(
+    "amax",
+    lambda xp, x, *, axis, keepdims: xp.max(x, axis=axis, keepdims=keepdims),
+    x=_shared_by_winners,
+)
+AMIN = op(
+    "amin",
+    lambda xp, x, *, axis, keepdims: xp.min(x, axis=axis, keepdims=keepdims),
+    x=_shared_by_winners,
+)
+
+
+def _extreme(name: str, operation: Any, x: Any, dim: Dim, keepdim: bool) -> Any:
+    axis = axes_of(name, x, dim)
+    if x._data.ndim and not _count(x._data.shape, axis):
+        raise ShapeError(f"{name}: no elements to choose from in shape {x._data.shape}, dim {dim}")
+    return apply(operation, (x,), {"axis": axis, "keepdims": keepdim})
+
+
+def amax(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return the largest element, or the largest along the axes `dim`.
+
+    Elements that tie for it share the gradient evenly.
+
+    Parameters
+    ----------
+    input, dim, keepdim
+        As for `sum`.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If there are no elements.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> x = tg.tensor([1.0, 3.0, 3.0], requires_grad=True)
+    >>> tg.amax(x).backward()
+    >>> x.grad
+    tensor([0.0000, 0.5000, 0.5000])
+    """
+    return _extreme("amax", AMAX, input, dim, keepdim)
+
+
+def amin(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return the smallest element, or the smallest along the axes `dim`; see `amax`."""
+    return _extreme("amin", AMIN, input, dim, keepdim)
+
+
+def _indices(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
+    data = x._data
+    if not data.size:
+        raise ShapeError(f"{name}: no elements to choose from in shape {data.shape}")
+    axis = None if dim is None else axis_of(name, x, dim)
+    xp = array_module(data)
+    with device_guard(data):
+        if not data.ndim:
+            return variable(xp.zeros((), np.int64))
+        found = getattr(xp, name)(data, axis=axis, keepdims=keepdim)
+    return variable(xp.asarray(found, dtype=np.int64))
+
+
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return where the largest element is, as int64; the first of several.
+
+    Parameters
+    ----------
+    input : Tensor
+        At least one element.
+    dim : int, optional
+        Along one axis; into the flattened tensor when left out.
+    keepdim : bool
+        Keep that axis with length 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.argmax(tg.tensor([[1, 5, 5], [7, 0, 1]]), dim=1)
+    tensor([1, 0])
+    """
+    return _indices("argmax", input, dim, keepdim)
+
+
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return where the smallest element is, as int64; the first of several.  See `argmax`."""
+    return _indices("argmin", input, dim, keepdim)
+
+
+def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+    if isinstance(dim, Variable) or (dim is not None and not isinstance(dim, int)):
+        return other_op(x, dim)
+    if dim is None:
+        return whole(x)
+    axis = axis_of(name, x, dim)
+    if x._data.ndim and not x._data.shape[axis]:
+        raise ShapeError(f"{name}: no elements to choose from in shape {x._data.shape}, dim {dim}")
+    if not x._data.ndim:
+        return ValuesAndIndices(clone(x), arg(x))
+    if not x._data.size:
+        shape = tuple(n for i, n in enumerate(x._data.shape) if i != axis)
+        where = variable(array_module(x._data).zeros(_kept(x._data.shape, (axis,)), np.int64))
+        at = where if keepdim else reshape(where, shape)
+    else:
+        where = arg(x, axis, True)
+        at = where if keepdim else squeeze(where, axis)
+    values = gather(x, axis, where)
+    return ValuesAndIndices(values if keepdim else squeeze(values, axis), at)
+
+
+def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Return the largest element; with `dim`, a pair (values, indices) along that axis.
+
+    Over all elements, ties share the gradient; along an axis, the first of them gets it all.
+
+    Parameters
+    ----------
+    input : Tensor
+        At least one element.
+    dim : int or Tensor, optional
+        One axis; a second Tensor means `maximum`.
+    keepdim : bool
+        Keep that axis with length 1.
+
+    Returns
+    -------
+    Tensor, or named tuple (values, indices)
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> values, indices = tg.max(tg.tensor([[1.0, 5.0], [7.0, 0.0]]), dim=1)
+    >>> values, indices
+    (tensor([5., 7.]), tensor([1, 0]))
+    """
+    return _along("max", argmax, amax, maximum, input, dim, keepdim)
+
+
+def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Return the smallest element; with `dim`, a pair (values, indices).  See `max`."""
+    return _along("min", argmin, amin, minimum, input, dim, keepdim)
+
+
+# --- exponentials along an axis -----------------------------------------------------------------
+
+
+def _finite_max(xp: Any, x: Any, axis: Any) -> Any:
+    """Return the largest element, as something to subtract before exp: 0 where it is infinite."""
+    m = xp.max(x, axis=axis, keepdims=True, initial=-float("inf"))
+    return xp.where(xp.isfinite(m), m, xp.zeros_like(m))
+
+
+def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    m = _finite_max(xp, x, axis)
+    total = xp.sum(xp.exp(x - m), axis=axis, keepdims=True)
+    # log(0) is the right answer, -inf, for a sum of nothing but -inf
+    y = xp.where(total > 0, xp.log(xp.where(total > 0, total, 1)), -float("inf")) + m
+    return y if keepdims else y.reshape(xp.sum(x, axis=axis).shape)
+
+
+def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True)) if x.size else x
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
+    d = x - xp.max(x, axis=axis, keepdims=True) if x.size else x
+    return d - xp.log(xp.sum(xp.exp(d), axis=axis, keepdims=True))
+
+
+LOGSUMEXP = op(
+    "logsumexp",
+    _logsumexp,
+    x=lambda F, g, x, y, x_shape, axis: (
+        _unreduce(F, g, x_shape, axis) * F.exp(x - _unreduce(F, y, x_shape, axis))
+    ),
+)
+SOFTMAX = op(
+    "softmax",
+    _softmax,
+    x=lambda F, g, y, axis: y * (g - F.sum(g * y, axis=(axis,), keepdims=True)),
+)
+LOG_SOFTMAX = op(
+    "log_softmax",
+    _log_softmax,
+    x=lambda F, g, y, axis: g - F.exp(y) * F.sum(g, axis=(axis,), keepdims=True),
+)
+
+
+def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Any:
+    r"""Return :math:`\ln \sum_i e^{x_i}` along the axes `dim`, without overflow.
+
+    Parameters
+    ----------
+    input : Tensor
+        Integers are turned into floats.
+    dim : int or sequence of int
+        Axes to sum over.
+    keepdim : bool
+        Keep them with length 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.logsumexp(tg.tensor([1000.0, 1000.0]), dim=0).item()
+    1000.693...
+    """
+    (x,) = operands("logsumexp", input, floating=True)
+    return apply(LOGSUMEXP, (x,), {"axis": axes_of("logsumexp", x, dim), "keepdims": keepdim})
+
+
+def softmax(input: Any, dim: int) -> Any:
+    r"""Return :math:`e^{x_i} / \sum_j e^{x_j}` along the axis `dim`, without overflow.
+
+    Parameters
+    ----------
+    input : Tensor
+        Integers are turned into floats.
+    dim : int
+        The axis that will sum to 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.softmax(tg.tensor([0.0, 0.0, -1e4]), dim=0)
+    tensor([0.5000, 0.5000, 0.0000])
+    """
+    (x,) = operands("softmax", input, floating=True)
+    return _rowwise("softmax", SOFTMAX, x, dim)
+
+
+def log_softmax(input: Any, dim: int) -> Any:
+    r"""Return :math:`x_i - \ln \sum_j e^{x_j}` along the axis `dim`: the log of `softmax`.
+
+    Parameters
+    ----------
+    input, dim
+        As for `softmax`.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.log_softmax(tg.tensor([0.0, -1000.0]), dim=0)
+    tensor([    0., -1000.])
+    """
+    (x,) = operands("log_softmax", input, floating=True)
+    return _rowwise("log_softmax", LOG_SOFTMAX, x, dim)
+
+
+def _rowwise(name: str, operation: Any, x: Any, dim: int) -> Any:
+    axis = axis_of(name, x, dim)
+    if not x._data.ndim:
+        return reshape(apply(operation, (reshape(x, (1,)),), {"axis": 0}), ())
+    return apply(operation, (x,), {"axis": axis})
+
+
+# --- running sums -------------------------------------------------------------------------------
+
+CUMSUM = op(
+    "cumsum",
+    lambda xp, x, *, axis: xp.cumsum(x, axis=axis),
+    x=lambda F, g, axis: F.flip(F.cumsum(F.flip(g, axis=(axis,)), axis=axis), axis=(axis,)),
+)
+
+
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
+    r"""Return the running sums :math:`y_k = \sum_{i \le k} x_i` along the axis `dim`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Booleans and integers are summed as int64.
+    dim : int
+        The axis to run along.
+    dtype : dtype, optional
+        Cast to this first.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.cumsum(tg.arange(4), dim=0)
+    tensor([0, 1, 3, 6])
+    """
+    if dtype is None and input._data.dtype.kind in "biu":
+        dtype = np.int64
+    x = input if dtype is None else cast(input, dtype)
+    axis = axis_of("cumsum", x, dim)
+    if not x._data.ndim:
+        return clone(x)
+    return apply(CUMSUM, (x,), {"axis": axis})

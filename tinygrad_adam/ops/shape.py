@@ -1,0 +1,601 @@
+"""Operations that rearrange elements without changing them: shapes, axes, joining, padding.
+
+Most return a view where NumPy can give one; writing into it then writes into the original, and the
+version counter they share tells the engine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.graph import Variable, apply, op
+from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+from .promote import cast, result_type
+
+__all__ = [
+    "T", "broadcast_to", "cat", "chunk", "contiguous", "expand", "flatten", "flip", "mT", "movedim",
+    "pad", "permute", "reshape", "split", "squeeze", "stack", "transpose", "unsqueeze",
+]  # fmt: skip
+
+Shape = tuple[int, ...]
+
+
+def _inverse(axes: Shape) -> Shape:
+    inverse = [0] * len(axes)
+    for position, axis in enumerate(axes):
+        inverse[axis] = position
+    return tuple(inverse)
+
+
+RESHAPE = op(
+    "reshape",
+    lambda xp, x, *, shape: x.reshape(shape),
+    x=lambda F, g, x_shape: F.reshape(g, shape=x_shape),
+    view=True,
+)
+TRANSPOSE = op(
+    "transpose",
+    lambda xp, x, *, axes: x.transpose(axes),
+    x=lambda F, g, axes: F.transpose(g, axes=_inverse(axes)),
+    view=True,
+)
+MT = op(
+    "mT",
+    lambda xp, x: xp.swapaxes(x, -1, -2),
+    x=lambda F, g: F.mT(g),
+    view=True,
+)
+BROADCAST_TO = op(
+    "broadcast_to",
+    lambda xp, x, *, shape: xp.broadcast_to(x, shape),
+    x=lambda F, g: g,  # the engine sums over the axes that were repeated
+    view=True,
+)
+FLIP = op(
+    "flip",
+    lambda xp, x, *, axis: xp.ascontiguousarray(xp.flip(x, axis)) if x.ndim else x.copy(),
+    x=lambda F, g, axis: F.flip(g, axis=axis),
+)
+CONTIGUOUS = op(
+    "contiguous",
+    lambda xp, x: xp.ascontiguousarray(x),
+    x=lambda F, g: g,
+)
+
+
+def sizes(name: str, shape: tuple[Any, ...]) -> Shape:
+    """Read a shape given as ``f(2, 3)`` or ``f((2, 3))``."""
+    dims = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    try:
+        return tuple(int(n.__index__()) for n in dims)
+    except AttributeError:
+        raise DTypeError(f"{name}: sizes must be integers, got {dims}") from None
+
+
+def reshape(input: Any, *shape: Any) -> Any:
+    """Return the same elements, in row-major order, in another shape.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    *shape : int or tuple of int
+        The new shape; one -1 is worked out from the rest.
+
+    Returns
+    -------
+    Tensor
+        A view where the memory layout allows it, otherwise a copy.
+
+    Raises
+    ------
+    ShapeError
+        If the numbers of elements differ.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.reshape(tg.arange(6), (2, -1)).shape
+    (2, 3)
+    """
+    new = sizes("reshape", shape)
+    old = input._data.shape
+    total = math.prod(old)
+    if -1 in new:
+        rest = math.prod(n for n in new if n != -1)
+        fits = new.count(-1) == 1 and rest > 0 and total % rest == 0 and min(new) >= -1
+        if fits:
+            new = tuple(total // rest if n == -1 else n for n in new)
+    else:
+        fits = math.prod(new) == total and (not new or min(new) >= 0)
+    if not fits:
+        raise ShapeError(f"reshape: shape {old} has {total} elements, which do not fit into {new}")
+    return apply(RESHAPE, (input,), {"shape": new})
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Return `input` with the axes `start_dim` to `end_dim` merged into one.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    start_dim, end_dim : int
+        First and last axis to merge.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.flatten(tg.zeros(2, 3, 4), 1).shape
+    (2, 12)
+    """
+    shape = input._data.shape
+    if not shape:
+        return reshape(input, (1,))
+    first, last = _axis("flatten", shape, start_dim), _axis("flatten", shape, end_dim)
+    if first > last:
+        raise ArgumentError(
+            f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {shape}"
+        )
+    merged = math.prod(shape[first : last + 1])
+    return reshape(input, (*shape[:first], merged, *shape[last + 1 :]))
+
+
+def _axis(name: str, shape: Shape, dim: int, extra: int = 0) -> int:
+    ndim = len(shape) + extra
+    if not -max(ndim, 1) <= dim < max(ndim, 1):
+        raise OutOfRangeError(
+            f"{name}: dim {dim} is out of range for shape {shape}; use {-ndim} to {ndim - 1}"
+        )
+    return dim % max(ndim, 1)
+
+
+def permute(input: Any, *dims: Any) -> Any:
+    """Return a view with the axes in the order `dims`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    *dims : int or tuple of int
+        Every axis once.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.permute(tg.zeros(2, 3, 4), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
+    shape = input._data.shape
+    order = sizes("permute", dims)
+    axes = tuple(_axis("permute", shape, d) for d in order)
+    if sorted(axes) != list(range(len(shape))):
+        raise ShapeError(f"permute: {order} does not name each axis of shape {shape} once")
+    return apply(TRANSPOSE, (input,), {"axes": axes})
+
+
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Return a view with two axes exchanged.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    dim0, dim1 : int
+        The axes.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.transpose(tg.zeros(2, 3, 4), 0, 2).shape
+    (4, 3, 2)
+    """
+    shape = input._data.shape
+    a, b = _axis("transpose", shape, dim0), _axis("transpose", shape, dim1)
+    order = list(range(len(shape)))
+    if order:
+        order[a], order[b] = order[b], order[a]
+    return apply(TRANSPOSE, (input,), {"axes": tuple(order)})
+
+
+def movedim(input: Any, source: int, destination: int) -> Any:
+    """Return a view with the axis `source` moved to `destination`, the others in order."""
+    shape = input._data.shape
+    order = list(range(len(shape)))
+    order.insert(_axis("movedim", shape, destination), order.pop(_axis("movedim", shape, source)))
+    return apply(TRANSPOSE, (input,), {"axes": tuple(order)})
+
+
+def T(input: Any) -> Any:
+    """Return a view with the axes in reverse order."""
+    return apply(TRANSPOSE, (input,), {"axes": tuple(range(input._data.ndim))[::-1]})
+
+
+def mT(input: Any) -> Any:
+    """Return a view with the last two axes exchanged: each matrix transposed."""
+    if input._data.ndim < 2:
+        raise ShapeError(f"mT: needs at least 2 axes, got shape {input._data.shape}")
+    return apply(MT, (input,))
+
+
+def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
+    """Return a view without the axes of length 1, or without those in `dim` that have length 1.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    dim : int or sequence of int, optional
+        Which axes to look at; all when left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.squeeze(tg.zeros(1, 3, 1)).shape, tg.squeeze(tg.zeros(1, 3, 1), 0).shape
+    ((3,), (3, 1))
+    """
+    shape = input._data.shape
+    if dim is None:
+        looked_at = set(range(len(shape)))
+    else:
+        dims = (dim,) if isinstance(dim, int) else dim
+        looked_at = {_axis("squeeze", shape, d) for d in dims}
+    new = tuple(n for i, n in enumerate(shape) if n != 1 or i not in looked_at)
+    return apply(RESHAPE, (input,), {"shape": new})
+
+
+def unsqueeze(input: Any, dim: int) -> Any:
+    """Return a view with a new axis of length 1 at `dim`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    dim : int
+        Where the new axis will be.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.unsqueeze(tg.zeros(3), -1).shape
+    (3, 1)
+    """
+    shape = input._data.shape
+    at = _axis("unsqueeze", shape, dim, extra=1)
+    return apply(RESHAPE, (input,), {"shape": (*shape[:at], 1, *shape[at:])})
+
+
+def broadcast_to(input: Any, *shape: Any) -> Any:
+    """Return a read-only view of `input` repeated up to `shape` by NumPy's broadcasting.
+
+    Parameters
+    ----------
+    input : Tensor
+        Each axis has the length wanted, or 1.
+    *shape : int or tuple of int
+        The new shape; -1 keeps an axis as it is.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If an axis is neither.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.broadcast_to(tg.arange(3), (2, 3))
+    tensor([[0, 1, 2],
+            [0, 1, 2]])
+    """
+    old = input._data.shape
+    new = sizes("expand", shape)
+    extra = len(new) - len(old)
+    full = tuple(old[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(new))
+    fits = extra >= 0 and all(
+        n == m or n == 1 for n, m in zip(old, full[max(extra, 0) :], strict=False)
+    )
+    if not fits or (full and min(full) < 0):
+        raise ShapeError(f"expand: shape {old} cannot be repeated up to {new}")
+    return apply(BROADCAST_TO, (input,), {"shape": full})
+
+
+expand = broadcast_to
+
+
+def flip(input: Any, dims: int | Sequence[int]) -> Any:
+    """Return a copy with the order of the elements reversed along the axes `dims`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    dims : int or sequence of int
+        The axes to reverse.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.flip(tg.arange(3), [0])
+    tensor([2, 1, 0])
+    """
+    listed = (dims,) if isinstance(dims, int) else tuple(dims)
+    axes = tuple(_axis("flip", input._data.shape, d) for d in listed)
+    if len(set(axes)) < len(axes):
+        raise ArgumentError(f"flip: dims {listed} names an axis twice")
+    return apply(FLIP, (input,), {"axis": axes})
+
+
+def contiguous(input: Any) -> Any:
+    """Return `input` itself if it is row-major in memory, otherwise a copy that is."""
+    return input if input._data.flags.c_contiguous else apply(CONTIGUOUS, (input,))
+
+
+# --- joining and splitting ----------------------------------------------------------------------
+
+CAT = op(
+    "cat",
+    lambda xp, *tensors, axis, bounds: xp.concatenate(tensors, axis=axis),
+    tensors=lambda F, g, i, axis, bounds: F.getitem(
+        g, index=(slice(None),) * axis + (slice(*bounds[i]),)
+    ),
+)
+
+
+def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """Return the tensors joined along an existing axis.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Of equal shape except along `dim`.
+    dim : int
+        The axis to join along.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If there are none, or their shapes differ elsewhere.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.cat([tg.zeros(2), tg.ones(1)])
+    tensor([0., 0., 1.])
+    """
+    parts = _tensors("cat", tensors)
+    shape = parts[0]._data.shape
+    if not shape:
+        raise ShapeError("cat: 0-d tensors have no axis to join along; use stack")
+    axis = _axis("cat", shape, dim)
+    bounds, end = [], 0
+    for i, t in enumerate(parts):
+        other = t._data.shape
+        if len(other) != len(shape) or any(
+            n != m for d, (n, m) in enumerate(zip(shape, other, strict=True)) if d != axis
+        ):
+            raise ShapeError(
+                f"cat: tensor 0 has shape {shape} but tensor {i} has {other}; "
+                f"they may differ along dim {axis} only"
+            )
+        bounds.append((end, end + other[axis]))
+        end += other[axis]
+    return apply(CAT, parts, {"axis": axis, "bounds": tuple(bounds)})
+
+
+def _tensors(name: str, tensors: Sequence[Any]) -> list[Any]:
+    parts = list(tensors)
+    if not parts:
+        raise ShapeError(f"{name}: needs at least one tensor")
+    for t in parts:
+        if not isinstance(t, Variable):
+            raise DTypeError(f"{name}: expected tensors, got {type(t).__name__}")
+    dtype = result_type(*parts)
+    return [cast(t, dtype) for t in parts]
+
+
+def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """Return tensors of one shape joined along a new axis.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Of equal shape.
+    dim : int
+        Where the new axis will be.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.stack([tg.zeros(2), tg.ones(2)], dim=1).shape
+    (2, 2)
+    """
+    parts = _tensors("stack", tensors)
+    shape = parts[0]._data.shape
+    for i, t in enumerate(parts):
+        if t._data.shape != shape:
+            raise ShapeError(
+                f"stack: tensor 0 has shape {shape} but tensor {i} has {t._data.shape}"
+            )
+    at = _axis("stack", shape, dim, extra=1)
+    return cat([unsqueeze(t, at) for t in parts], at)
+
+
+def split(
+    tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
+) -> tuple[Any, ...]:
+    """Return views of consecutive pieces along an axis.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        At least one axis.
+    split_size_or_sections : int or sequence of int
+        The length of each piece (the last may be shorter), or all the lengths.
+    dim : int
+        The axis to cut.
+
+    Returns
+    -------
+    tuple of Tensor
+
+    Raises
+    ------
+    ShapeError
+        If the lengths do not add up.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> [len(p) for p in tg.split(tg.arange(5), 2)]
+    [2, 2, 1]
+    """
+    shape = tensor._data.shape
+    if not shape:
+        raise ShapeError("split: a 0-d tensor has no axis to cut")
+    axis = _axis("split", shape, dim)
+    n = shape[axis]
+    if isinstance(split_size_or_sections, int):
+        size = split_size_or_sections
+        if size < 0 or (size == 0 and n):
+            raise ArgumentError(f"split: the length of a piece must be positive, got {size}")
+        lengths = [size] * (n // size) + ([n % size] if n % size else []) if n else [0]
+    else:
+        lengths = [int(k) for k in split_size_or_sections]
+        if sum(lengths) != n or min(lengths, default=0) < 0:
+            raise ShapeError(
+                f"split: lengths {lengths} do not add up to {n}, dim {axis} of {shape}"
+            )
+    pieces, start = [], 0
+    for k in lengths:
+        index = (slice(None),) * axis + (slice(start, start + k),)
+        pieces.append(tensor[index])
+        start += k
+    return tuple(pieces)
+
+
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    """Return views of at most `chunks` pieces of equal length along an axis; see `split`."""
+    if chunks < 1:
+        raise ArgumentError(f"chunk: needs at least one piece, got {chunks}")
+    shape = input._data.shape
+    n = shape[_axis("chunk", shape, dim)] if shape else 0
+    return split(input, max(-(-n // chunks), 1), dim)
+
+
+# --- padding ------------------------------------------------------------------------------------
+
+
+def _pad(xp: Any, x: Any, *, widths: tuple[tuple[int, int], ...], value: float) -> Any:
+    shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
+    y = xp.full(shape, value, dtype=x.dtype)
+    y[_inner(x.shape, widths)] = x
+    return y
+
+
+def _inner(shape: Shape, widths: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:
+    return tuple(slice(a, a + n) for n, (a, _) in zip(shape, widths, strict=True))
+
+
+PAD = op(
+    "pad",
+    _pad,
+    x=lambda F, g, x_shape, widths: F.getitem(g, index=_inner(x_shape, widths)),
+)
+
+
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+    """Return `input` with a constant border.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    pad : sequence of int
+        Widths ``(before, after)`` of the last axis, then of the one before it, and so on; a
+        negative width cuts off instead.
+    mode : str
+        ``"constant"``.
+    value : float, optional
+        What the border holds; 0 when left out.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ArgumentError
+        For an odd number of widths or another mode.
+    ShapeError
+        If there are more widths than axes, or an axis would end up shorter than nothing.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.pad(tg.ones(2), (1, 2))
+    tensor([0., 1., 1., 0., 0.])
+    """
+    if mode != "constant":
+        raise ArgumentError(f'pad: mode {mode!r} is unknown; use "constant"')
+    shape = input._data.shape
+    numbers = [int(p) for p in pad]
+    if len(numbers) % 2:
+        raise ArgumentError(f"pad: needs pairs (before, after), got {len(numbers)} widths")
+    if len(numbers) // 2 > len(shape):
+        raise ShapeError(f"pad: {len(numbers) // 2} pairs of widths for shape {shape}")
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=True))[::-1]
+    widths = [(0, 0)] * (len(shape) - len(pairs)) + pairs
+    if any(n + a + b < 0 for n, (a, b) in zip(shape, widths, strict=True)):
+        raise ShapeError(f"pad: widths {tuple(numbers)} cut more than there is of shape {shape}")
+    x = input
+    if any(a < 0 or b < 0 for a, b in widths):
+        x = x[
+            tuple(
+                slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(shape, widths, strict=True)
+            )
+        ]
+        widths = [(max(a, 0), max(b, 0)) for a, b in widths]
+    fill = 0.0 if value is None else value
+    if not np.can_cast(type(fill), x._data.dtype, "same_kind") and float(fill) != int(fill):
+        raise DTypeError(f"pad: value {fill} is not a {x._data.dtype}")
+    return apply(PAD, (x,), {"widths": tuple(widths), "value": fill})

@@ -1,0 +1,809 @@
+"""The tensor: an array, its gradient, and the node that made it.
+
+Operators and methods hand on to `tinygrad_adam.ops`; nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from . import ops
+from .autograd import engine
+from .autograd.graph import Node, Variable, apply, is_grad_enabled, link, op, variable
+from .device import Array, Device, array_module, asarray, device_guard, device_of, to_device
+from .errors import DeviceError, DTypeError, GraphError, InPlaceError, ShapeError
+from .ops import elementwise as ew
+from .ops.index import getitem, setitem
+from .ops.linear import matmul
+from .ops.promote import cast, get_default_dtype, kind
+
+__all__ = ["RemovableHandle", "Tensor", "as_tensor", "from_numpy", "tensor"]
+
+TO_DEVICE = op(
+    "to_device",
+    lambda xp, x, *, source, target: to_device(x, target),
+    x=lambda F, g, source, target: F.to_device(g, source=target, target=source),
+)
+
+
+# The class below has methods of these names.
+_builtin_float = float
+_builtin_int = int
+_builtin_bool = bool
+
+
+class RemovableHandle:
+    """What `register_hook` returns; `remove()` takes the hook off again."""
+
+    def __init__(self, hooks: list[Any], hook: Any) -> None:
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        """Take the hook off; doing so twice is harmless."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+
+class Tensor(Variable):
+    r"""An n-dimensional array that remembers how it was made, so that it can be differentiated.
+
+    Parameters
+    ----------
+    data : numpy.ndarray or cupy.ndarray
+        The elements; used as they are, without copying.  `tensor` copies, and reads lists.
+    requires_grad : bool
+        Whether `backward` should fill `grad`.
+
+    Attributes
+    ----------
+    data : array
+        The array itself.  Replacing it counts as an in-place change.
+    grad : Tensor or None
+        The gradient accumulated by `backward`.
+
+    Raises
+    ------
+    DTypeError
+        If a gradient is asked of elements that are not floating.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ()
+    # NumPy and CuPy then leave `array + tensor` to Tensor.__radd__.
+    __array_ufunc__: ClassVar[None] = None
+    # Comparison is element-wise, so identity is what a tensor can be looked up by.
+    __hash__ = object.__hash__
+
+    def __init__(self, data: Array, requires_grad: bool = False) -> None:
+        if not hasattr(data, "dtype") or isinstance(data, Variable):
+            raise DTypeError(
+                f"Tensor: data must be a NumPy or CuPy array, got {type(data).__name__}; "
+                "use tg.tensor(...) for anything else"
+            )
+        kind(data.dtype)
+        self._data = np.asarray(data) if isinstance(data, np.generic) else data
+        self.grad = None
+        self._node = None
+        self._requires_grad = False
+        self._version = [0]
+        self._aliases = None
+        self._hooks = None
+        if requires_grad:
+            self.requires_grad_()
+
+    # --- what it is ---
+
+    @property
+    def data(self) -> Array:
+        """The array that holds the elements."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        new = value._data if isinstance(value, Variable) else value
+        if not hasattr(new, "dtype"):
+            raise DTypeError(f"data must be an array or a Tensor, got {type(value).__name__}")
+        kind(new.dtype)
+        self._data = np.asarray(new) if isinstance(new, np.generic) else new
+        self._version[0] += 1
+
+    def _bump(self) -> None:
+        """Note that `data` was written to, so that a graph that saved it will say so."""
+        self._version[0] += 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self._data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> Device:
+        """Where the elements live."""
+        return device_of(self._data)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it."""
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node of the operation that made it."""
+        return self._node
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to it."""
+        return self._node is not None or self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Ask for a gradient of this leaf, or no longer."""
+        if requires_grad and self._data.dtype.kind != "f":
+            raise DTypeError(
+                f"requires_grad: only floating tensors have gradients, not {self.dtype}; "
+                "convert with .float()"
+            )
+        if not requires_grad and self._node is not None:
+            raise GraphError(
+                "requires_grad: only a leaf can stop requiring a gradient; use .detach()"
+            )
+        self._requires_grad = bool(requires_grad) if self._node is None else False
+        return self
+
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape, or the length of one axis."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> Any:
+        """Return the number of elements."""
+        return _builtin_int(self._data.size)
+
+    def dim(self) -> Any:
+        """Return the number of axes."""
+        return _builtin_int(self._data.ndim)
+
+    def element_size(self) -> Any:
+        """Return the number of bytes of one element."""
+        return _builtin_int(self._data.itemsize)
+
+    # --- backward ---
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add the gradient of this tensor to `grad` of every leaf it depends on.
+
+        Parameters
+        ----------
+        gradient : Tensor, optional
+            Where to start from, shaped like this tensor; 1 for a scalar.
+        retain_graph : bool, optional
+            Keep what the graph saved, so that it can be walked again.  Default: as `create_graph`.
+        create_graph : bool
+            Record the walk, so that the gradients can be differentiated.
+        inputs : sequence of Tensor, optional
+            Fill `grad` of these only.
+
+        Raises
+        ------
+        GraphError
+            If this is no scalar and `gradient` is missing, or nothing here needs a gradient.
+        GraphFreedError
+            If the graph was walked before without ``retain_graph=True``.
+        InPlaceError
+            If an array that the graph saved was changed in place since.
+
+        Notes
+        -----
+        On error no `grad` has changed and nothing was freed.
+
+        Examples
+        --------
+        >>> import tinygrad_adam as tg
+        >>> x = tg.tensor(3.0, requires_grad=True)
+        >>> (x**2).backward()
+        >>> x.grad.item()
+        6.0
+        """
+        keep = create_graph if retain_graph is None else retain_graph
+        wanted = [inputs] if isinstance(inputs, Tensor) else inputs
+        engine.backward([self], [gradient], wanted, keep, create_graph)
+
+    def detach(self) -> Tensor:
+        """Return a tensor on the same memory that gradients do not flow through."""
+        out: Tensor = variable(self._data)
+        link(self, out)
+        return out
+
+    def retain_grad(self) -> None:
+        """Have `backward` fill `grad` of this tensor although it is not a leaf."""
+        if not self.requires_grad:
+            raise GraphError("retain_grad: this tensor does not require a gradient")
+        if self._node is not None:
+            self._node.keeper = weakref.ref(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook` with the gradient of this tensor during backward.
+
+        Parameters
+        ----------
+        hook : callable
+            May return a tensor to use instead.
+
+        Returns
+        -------
+        RemovableHandle
+
+        Examples
+        --------
+        >>> import tinygrad_adam as tg
+        >>> x = tg.ones(1, requires_grad=True)
+        >>> handle = x.register_hook(lambda g: g * 10)
+        >>> x.sum().backward(); x.grad.item()
+        10.0
+        """
+        if not self.requires_grad:
+            raise GraphError("register_hook: this tensor does not require a gradient")
+        owner: Any = self if self._node is None else self._node
+        name = "_hooks" if self._node is None else "hooks"
+        hooks = getattr(owner, name)
+        if hooks is None:
+            hooks = []
+            setattr(owner, name, hooks)
+        hooks.append(hook)
+        return RemovableHandle(hooks, hook)
+
+    # --- where it lives, and as what ---
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+        """Return this tensor with another element type, on another device, or both.
+
+        Parameters
+        ----------
+        *args : dtype, device name or Tensor
+            What to become, or what to become like.
+        dtype, device
+            The same by name.
+        copy : bool
+            Copy even if nothing changes.
+
+        Returns
+        -------
+        Tensor
+            This one if there is nothing to do.  Gradients flow back through the change.
+
+        Examples
+        --------
+        >>> import tinygrad_adam as tg
+        >>> tg.ones(2).to(tg.float64).dtype
+        dtype('float64')
+        """
+        for arg in args:
+            if isinstance(arg, Tensor):
+                dtype, device = arg.dtype, arg.device
+            elif isinstance(arg, Device) or (
+                isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")
+            ):
+                device = arg
+            elif arg is not None:
+                dtype = arg
+        out: Tensor = self
+        if device is not None:
+            target = Device.parse(device)
+            if target != self.device:
+                settings = {"source": self.device, "target": target}
+                out = apply(TO_DEVICE, (out,), settings)
+        if dtype is not None:
+            out = cast(out, _dtype(dtype))
+        return ew.clone(out) if copy and out is self else out
+
+    def cpu(self) -> Tensor:
+        """Return this tensor on the CPU."""
+        return self.to("cpu")
+
+    def cuda(self, device: int | str | Device | None = None) -> Tensor:
+        """Return this tensor on a GPU, the first by default."""
+        return self.to(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
+
+    def float(self) -> Tensor:
+        """Return this tensor as float32."""
+        return cast(self, np.float32)  # type: ignore[no-any-return]
+
+    def double(self) -> Tensor:
+        """Return this tensor as float64."""
+        return cast(self, np.float64)  # type: ignore[no-any-return]
+
+    def half(self) -> Tensor:
+        """Return this tensor as float16."""
+        return cast(self, np.float16)  # type: ignore[no-any-return]
+
+    def long(self) -> Tensor:
+        """Return this tensor as int64, decimals cut off."""
+        return cast(self, np.int64)  # type: ignore[no-any-return]
+
+    def int(self) -> Tensor:
+        """Return this tensor as int32, decimals cut off."""
+        return cast(self, np.int32)  # type: ignore[no-any-return]
+
+    def bool(self) -> Tensor:
+        """Return where this tensor is not zero."""
+        return cast(self, np.bool_)  # type: ignore[no-any-return]
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """Return this tensor with the element type of another."""
+        return cast(self, other.dtype)  # type: ignore[no-any-return]
+
+    # --- out of the framework ---
+
+    def item(self) -> Any:
+        """Return the only element as a Python number; on a GPU this waits for it."""
+        if self._data.size != 1:
+            raise ShapeError(f"item: needs exactly one element, shape is {self.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the elements as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def numpy(self) -> Any:
+        """Return the NumPy array itself, sharing memory with this tensor.
+
+        Raises
+        ------
+        GraphError
+            If a gradient is required, which NumPy would lose; `detach` first.
+        DeviceError
+            If the tensor is on a GPU; `cpu` first.
+        """
+        if self.requires_grad:
+            raise GraphError("numpy: this tensor requires a gradient; use .detach().numpy()")
+        if not isinstance(self._data, np.ndarray):
+            raise DeviceError(f"numpy: this tensor is on {self.device}; use .cpu().numpy()")
+        return self._data
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __float__(self) -> Any:
+        return _builtin_float(self.item())
+
+    def __int__(self) -> Any:
+        return _builtin_int(self.item())
+
+    def __index__(self) -> Any:
+        if self._data.dtype.kind not in "biu":
+            raise DTypeError(f"only an integer tensor can be an index, not {self.dtype}")
+        return _builtin_int(self.item())
+
+    def __bool__(self) -> Any:
+        if self._data.size != 1:
+            raise ShapeError(
+                f"a tensor of shape {self.shape} is neither true nor false; use .any() or .all()"
+            )
+        return _builtin_bool(self._data.item())
+
+    def any(self) -> Tensor:
+        """Return whether any element is non-zero."""
+        return variable(array_module(self._data).any(self._data))  # type: ignore[no-any-return]
+
+    def all(self) -> Tensor:
+        """Return whether every element is non-zero."""
+        return variable(array_module(self._data).all(self._data))  # type: ignore[no-any-return]
+
+    # --- as a sequence ---
+
+    def __len__(self) -> Any:
+        if not self._data.ndim:
+            raise ShapeError("len: a 0-d tensor has no length")
+        return self._data.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self._data.ndim:
+            raise ShapeError("iteration over a 0-d tensor; use .item()")
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> Any:
+        return _builtin_bool((self == value).any())
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return getitem(self, index)  # type: ignore[no-any-return]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        setitem(self, index, value)
+
+    # --- in place, on leaves ---
+
+    def _check_in_place(self, name: str) -> None:
+        if is_grad_enabled() and self.requires_grad:
+            raise InPlaceError(
+                f"{name}: this tensor requires a gradient, so it cannot be changed in place while "
+                "gradients are recorded; do it under no_grad()"
+            )
+
+    def copy_(self, source: Any) -> Self:
+        """Copy the values of `source` into this tensor, cast to its type.
+
+        Raises
+        ------
+        ShapeError
+            If `source` does not broadcast to this shape; nothing is written then.
+        InPlaceError
+            If this tensor requires a gradient and gradients are recorded.
+        """
+        self._check_in_place("copy_")
+        values = source._data if isinstance(source, Variable) else np.asarray(source)
+        try:
+            fits = np.broadcast_shapes(values.shape, self.shape) == self.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ShapeError(f"copy_: source {values.shape} does not fit into {self.shape}")
+        with device_guard(self._data):
+            self._data[...] = to_device(values, self.device)
+        self._bump()
+        return self
+
+    def fill_(self, value: Any) -> Self:
+        """Set every element to `value`."""
+        self._check_in_place("fill_")
+        self._data.fill(value)
+        self._bump()
+        return self
+
+    def zero_(self) -> Self:
+        """Set every element to 0."""
+        return self.fill_(0)
+
+    # --- operators ---
+
+    def __add__(self, other: Any) -> Tensor:
+        return ew.add(self, other)  # type: ignore[no-any-return]
+
+    def __radd__(self, other: Any) -> Tensor:
+        return ew.add(other, self)  # type: ignore[no-any-return]
+
+    def __sub__(self, other: Any) -> Tensor:
+        return ew.sub(self, other)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ew.sub(other, self)  # type: ignore[no-any-return]
+
+    def __mul__(self, other: Any) -> Tensor:
+        return ew.mul(self, other)  # type: ignore[no-any-return]
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return ew.mul(other, self)  # type: ignore[no-any-return]
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return ew.div(self, other)  # type: ignore[no-any-return]
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return ew.div(other, self)  # type: ignore[no-any-return]
+
+    def __pow__(self, other: Any) -> Tensor:
+        return ew.pow(self, other)  # type: ignore[no-any-return]
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return ew.pow(other, self)  # type: ignore[no-any-return]
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return matmul(self, _tensor_operand(other))  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return matmul(_tensor_operand(other), self)  # type: ignore[no-any-return]
+
+    def __neg__(self) -> Tensor:
+        return ew.neg(self)  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ew.abs(self)  # type: ignore[no-any-return]
+
+    def __and__(self, other: Any) -> Tensor:
+        return _logical("&", ew.logical_and, self, other)
+
+    def __or__(self, other: Any) -> Tensor:
+        return _logical("|", ew.logical_or, self, other)
+
+    def __invert__(self) -> Tensor:
+        if self._data.dtype.kind != "b":
+            raise DTypeError(f"~: needs a Tensor of bool, got {self.dtype}; use logical_not")
+        return ew.logical_not(self)  # type: ignore[no-any-return]
+
+    def __eq__(self, other: Any) -> Any:
+        return ew.eq(self, other) if _comparable(other) else NotImplemented
+
+    def __ne__(self, other: Any) -> Any:
+        return ew.ne(self, other) if _comparable(other) else NotImplemented
+
+    def __lt__(self, other: Any) -> Any:
+        return ew.lt(self, other) if _comparable(other) else NotImplemented
+
+    def __le__(self, other: Any) -> Any:
+        return ew.le(self, other) if _comparable(other) else NotImplemented
+
+    def __gt__(self, other: Any) -> Any:
+        return ew.gt(self, other) if _comparable(other) else NotImplemented
+
+    def __ge__(self, other: Any) -> Any:
+        return ew.ge(self, other) if _comparable(other) else NotImplemented
+
+    # --- methods that are functions of the package ---
+
+    add = ew.add
+    sub = ew.sub
+    mul = ew.mul
+    div = ew.div
+    pow = ew.pow
+    neg = ew.neg
+    abs = ew.abs
+    sign = ew.sign
+    exp = ew.exp
+    log = ew.log
+    log1p = ew.log1p
+    sqrt = ew.sqrt
+    rsqrt = ew.rsqrt
+    sin = ew.sin
+    cos = ew.cos
+    tanh = ew.tanh
+    sigmoid = ew.sigmoid
+    relu = ew.relu
+    maximum = ew.maximum
+    minimum = ew.minimum
+    clamp = ew.clamp
+    clone = ew.clone
+    eq = ew.eq
+    ne = ew.ne
+    lt = ew.lt
+    le = ew.le
+    gt = ew.gt
+    ge = ew.ge
+    logical_and = ew.logical_and
+    logical_or = ew.logical_or
+    logical_not = ew.logical_not
+    isnan = ew.isnan
+    isfinite = ew.isfinite
+    matmul = matmul
+    sum = ops.reduce.sum
+    mean = ops.reduce.mean
+    var = ops.reduce.var
+    std = ops.reduce.std
+    max = ops.reduce.max
+    min = ops.reduce.min
+    amax = ops.reduce.amax
+    amin = ops.reduce.amin
+    argmax = ops.reduce.argmax
+    argmin = ops.reduce.argmin
+    logsumexp = ops.reduce.logsumexp
+    softmax = ops.reduce.softmax
+    log_softmax = ops.reduce.log_softmax
+    cumsum = ops.reduce.cumsum
+    reshape = ops.shape.reshape
+    flatten = ops.shape.flatten
+    permute = ops.shape.permute
+    transpose = ops.shape.transpose
+    movedim = ops.shape.movedim
+    squeeze = ops.shape.squeeze
+    unsqueeze = ops.shape.unsqueeze
+    expand = ops.shape.expand
+    broadcast_to = ops.shape.broadcast_to
+    flip = ops.shape.flip
+    contiguous = ops.shape.contiguous
+    split = ops.shape.split
+    chunk = ops.shape.chunk
+    gather = ops.index.gather
+    T = property(ops.shape.T)
+    mT = property(ops.shape.mT)
+
+    def view(self, *shape: Any) -> Tensor:
+        """Return `reshape`; a view where the memory layout allows one, otherwise a copy."""
+        return ops.shape.reshape(self, *shape)  # type: ignore[no-any-return]
+
+    def t(self) -> Tensor:
+        """Return the transpose of a matrix."""
+        if self._data.ndim > 2:
+            raise ShapeError(f"t: needs at most 2 axes, got shape {self.shape}; use mT or permute")
+        return self.T  # type: ignore[no-any-return]
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        """Return `expand` to the shape of another tensor."""
+        return ops.shape.expand(self, other.shape)  # type: ignore[no-any-return]
+
+    def view_as(self, other: Tensor) -> Tensor:
+        """Return `view` in the shape of another tensor."""
+        return self.view(other.shape)
+
+    # --- how it shows ---
+
+    def __repr__(self) -> str:
+        from .printing import tensor_text
+
+        return tensor_text(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self._data.ndim == 0 and spec else repr(self)
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
+        if self._node is not None:
+            raise GraphError(
+                "deepcopy: only leaf tensors can be deep-copied; use .detach().clone()"
+            )
+        new = object.__new__(type(self))
+        Tensor.__init__(new, self._data.copy(), self._requires_grad)
+        if self.grad is not None:
+            new.grad = variable(self.grad._data.copy())
+        memo[id(self)] = new
+        return new
+
+
+Variable.tensor_class = Tensor
+
+
+def _comparable(other: Any) -> bool:
+    return isinstance(other, (Variable, bool, int, float)) or hasattr(other, "dtype")
+
+
+def _logical(symbol: str, function: Any, a: Tensor, b: Any) -> Tensor:
+    for side in (a, b):
+        if getattr(side, "dtype", np.dtype(bool)).kind != "b":
+            raise DTypeError(f"{symbol}: needs tensors of bool, got {side.dtype}")
+    return function(a, b)  # type: ignore[no-any-return]
+
+
+def _tensor_operand(value: Any) -> Any:
+    return variable(value) if hasattr(value, "dtype") and not isinstance(value, Variable) else value
+
+
+def _dtype(spec: Any) -> np.dtype[Any]:
+    try:
+        found: np.dtype[Any] = np.dtype(spec)
+    except TypeError:
+        raise DTypeError(f"{spec!r} is neither an element type nor a device") from None
+    return found
+
+
+# --- making tensors from data -------------------------------------------------------------------
+
+
+def _read(data: Any, dtype: Any, device: Any) -> Array:
+    """Return `data` as an array: Python floats in the default type, integers as int64."""
+    if isinstance(data, Variable):
+        array = data._data
+    elif hasattr(data, "dtype") and hasattr(data, "shape"):
+        array = asarray(data)
+    else:
+        try:
+            array = np.asarray(_plain(data))
+        except ValueError as error:
+            raise ShapeError(f"tensor: {error}") from error
+        if dtype is None and array.dtype.kind == "f":
+            array = array.astype(get_default_dtype())
+        if dtype is None and not array.size:
+            array = array.astype(get_default_dtype())
+        array = array if dtype is None else array.astype(_dtype(dtype))
+        return to_device(array, device)
+    kind(array.dtype)
+    if device is not None:
+        array = to_device(array, device)
+    elif not isinstance(data, Variable) and isinstance(array, np.ndarray):
+        array = to_device(array, None)
+    return array if dtype is None else array.astype(_dtype(dtype), copy=False)
+
+
+def _plain(data: Any) -> Any:
+    """Return nested lists with the tensors in them turned into numbers or arrays."""
+    if isinstance(data, Variable):
+        return data._data.item() if not data._data.ndim else to_device(data._data, "cpu")
+    if isinstance(data, (list, tuple)):
+        return [_plain(d) for d in data]
+    return data
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return a new leaf tensor with a copy of `data`.
+
+    Parameters
+    ----------
+    data : number, nested list, array or Tensor
+        The elements.
+    dtype : dtype, optional
+        Element type.  Left out, arrays keep theirs, Python floats get the default type (float32)
+        and Python integers int64.
+    device : str, optional
+        Where to put it; the default device when left out, except that a Tensor stays where it is.
+    requires_grad : bool
+        Whether `backward` should fill its `grad`.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If the rows of a nested list have different lengths.
+    DTypeError
+        If the elements are no numbers.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.tensor([[1, 2], [3, 4]]).dtype, tg.tensor(0.5).dtype
+    (dtype('int64'), dtype('float32'))
+    """
+    array = _read(data, dtype, device)
+    kind(array.dtype)
+    source = data._data if isinstance(data, Variable) else data
+    xp = array_module(array)
+    if (
+        hasattr(source, "dtype")
+        and array_module(source) is xp
+        and xp.may_share_memory(array, source)
+    ):
+        array = array.copy()
+    return Tensor(array, requires_grad)
+
+
+def as_tensor(data: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return `data` as a tensor, without copying if it is one, or an array, of that type already.
+
+    Parameters
+    ----------
+    data, dtype, device
+        As for `tensor`.
+
+    Returns
+    -------
+    Tensor
+        Shares memory with `data` where nothing had to change.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_adam as tg
+    >>> a = np.zeros(2)
+    >>> tg.as_tensor(a).data is a
+    True
+    """
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype, device=device)
+    return Tensor(_read(data, dtype, device))
+
+
+def from_numpy(array: Any) -> Tensor:
+    """Return a CPU tensor on the memory of a NumPy array: writing to one writes to the other."""
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
+    return Tensor(array)
