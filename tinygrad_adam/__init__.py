@@ -8,9 +8,13 @@
 tensor([ 2., -4.])
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 import numpy as _np
 
-from . import autograd, compat, cuda, data, errors, nn, optim
+from . import autograd, cuda, errors
 from .autograd import enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,
@@ -104,8 +108,11 @@ from .ops.shape import (
     transpose,
     unsqueeze,
 )
-from .serialization import load, save
 from .tensor import Tensor, as_tensor, from_numpy, tensor
+
+if _TYPE_CHECKING:
+    from . import compat, data, nn, optim, plot, train
+    from .serialization import load, save
 
 __version__ = "0.1.0"
 
@@ -118,6 +125,23 @@ int32 = _np.dtype(_np.int32)
 int64 = long = _np.dtype(_np.int64)
 uint8 = _np.dtype(_np.uint8)
 bool = _np.dtype(_np.bool_)
+
+# Loaded when first used: what only wants tensors and gradients starts sooner.
+_SUBPACKAGES = ("compat", "data", "nn", "optim", "plot", "train")
+_SERIALIZATION = ("load", "save")
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _SUBPACKAGES:
+        return _import_module(f"{__name__}.{name}")
+    if name in _SERIALIZATION:
+        return getattr(_import_module(f"{__name__}.serialization"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBPACKAGES, *_SERIALIZATION})
+
 
 __all__ = [
     "Device",

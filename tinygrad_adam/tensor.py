@@ -11,13 +11,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from . import ops
 from .autograd import engine
 from .autograd.graph import Node, Variable, apply, is_grad_enabled, link, op, variable
 from .device import Array, Device, array_module, asarray, device_guard, device_of, to_device
 from .errors import DeviceError, DTypeError, GraphError, InPlaceError, ShapeError
 from .ops import elementwise as ew
-from .ops.index import getitem, setitem
+from .ops import reduce as red
+from .ops import shape as shp
+from .ops.index import gather, getitem, setitem
 from .ops.linear import matmul
 from .ops.promote import cast, get_default_dtype, kind
 
@@ -595,40 +596,40 @@ class Tensor(Variable):
     isnan = ew.isnan
     isfinite = ew.isfinite
     matmul = matmul
-    sum = ops.reduce.sum
-    mean = ops.reduce.mean
-    var = ops.reduce.var
-    std = ops.reduce.std
-    max = ops.reduce.max
-    min = ops.reduce.min
-    amax = ops.reduce.amax
-    amin = ops.reduce.amin
-    argmax = ops.reduce.argmax
-    argmin = ops.reduce.argmin
-    logsumexp = ops.reduce.logsumexp
-    softmax = ops.reduce.softmax
-    log_softmax = ops.reduce.log_softmax
-    cumsum = ops.reduce.cumsum
-    reshape = ops.shape.reshape
-    flatten = ops.shape.flatten
-    permute = ops.shape.permute
-    transpose = ops.shape.transpose
-    movedim = ops.shape.movedim
-    squeeze = ops.shape.squeeze
-    unsqueeze = ops.shape.unsqueeze
-    expand = ops.shape.expand
-    broadcast_to = ops.shape.broadcast_to
-    flip = ops.shape.flip
-    contiguous = ops.shape.contiguous
-    split = ops.shape.split
-    chunk = ops.shape.chunk
-    gather = ops.index.gather
-    T = property(ops.shape.T)
-    mT = property(ops.shape.mT)
+    sum = red.sum
+    mean = red.mean
+    var = red.var
+    std = red.std
+    max = red.max
+    min = red.min
+    amax = red.amax
+    amin = red.amin
+    argmax = red.argmax
+    argmin = red.argmin
+    logsumexp = red.logsumexp
+    softmax = red.softmax
+    log_softmax = red.log_softmax
+    cumsum = red.cumsum
+    reshape = shp.reshape
+    flatten = shp.flatten
+    permute = shp.permute
+    transpose = shp.transpose
+    movedim = shp.movedim
+    squeeze = shp.squeeze
+    unsqueeze = shp.unsqueeze
+    expand = shp.expand
+    broadcast_to = shp.broadcast_to
+    flip = shp.flip
+    contiguous = shp.contiguous
+    split = shp.split
+    chunk = shp.chunk
+    gather = gather
+    T = property(shp.T)
+    mT = property(shp.mT)
 
     def view(self, *shape: Any) -> Tensor:
         """Return `reshape`; a view where the memory layout allows one, otherwise a copy."""
-        return ops.shape.reshape(self, *shape)  # type: ignore[no-any-return]
+        return shp.reshape(self, *shape)  # type: ignore[no-any-return]
 
     def t(self) -> Tensor:
         """Return the transpose of a matrix."""
@@ -638,7 +639,7 @@ class Tensor(Variable):
 
     def expand_as(self, other: Tensor) -> Tensor:
         """Return `expand` to the shape of another tensor."""
-        return ops.shape.expand(self, other.shape)  # type: ignore[no-any-return]
+        return shp.expand(self, other.shape)  # type: ignore[no-any-return]
 
     def view_as(self, other: Tensor) -> Tensor:
         """Return `view` in the shape of another tensor."""

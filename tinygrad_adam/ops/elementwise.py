@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..autograd.graph import Op, Variable, apply, op
 from ..errors import ArgumentError, DTypeError
 from .promote import cast, operands, result_type
@@ -124,7 +126,8 @@ def _power_in_base(F: Any, g: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
         # b * a**(b - 1) would be 0 * inf where a is 0 and b is 0
         return g * 0.0 if b == 0 else g * (b * a ** (b - 1))
-    return F.where(b == 0, 0.0, g * (b * a ** (b - 1)))
+    flat = b == 0
+    return F.where(flat, 0.0, g * (b * F.where(flat, 1.0, a) ** (b - 1)))
 
 
 def _power_in_exponent(F: Any, g: Any, a: Any, b: Any, y: Any) -> Any:
@@ -174,17 +177,28 @@ def pow(input: Any, exponent: Any) -> Any:
     >>> tg.pow(tg.tensor([1.0, 2.0]), 3)
     tensor([1., 8.])
     """
-    if (
-        isinstance(exponent, int)
-        and exponent < 0
-        and isinstance(input, Variable)
-        and input._data.dtype.kind != "f"
-    ):
+    if _is_whole(input) and _is_whole(exponent) and _has_negative(exponent):
         raise ArgumentError(
-            f"pow: {input._data.dtype} elements to the power {exponent} are not integers; "
-            "convert with .float() first"
+            f"pow: integers ({_described(input)}) to a negative power ({_described(exponent)}) "
+            "are not integers; convert with .float() first"
         )
     return _pow(input, exponent)
+
+
+def _is_whole(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return isinstance(value, int) if dtype is None else dtype.kind in "biu"
+
+
+def _has_negative(exponent: Any) -> bool:
+    data = exponent._data if isinstance(exponent, Variable) else exponent
+    if isinstance(data, (int, np.ndarray, np.generic)):
+        return bool(np.any(np.less(data, 0)))
+    return False  # a GPU is not asked: that would wait for it
+
+
+def _described(value: Any) -> str:
+    return f"{value.dtype} {value.shape}" if hasattr(value, "dtype") else repr(value)
 
 
 neg = unary(
@@ -253,7 +267,7 @@ sigmoid = unary(
     doc=r"Return :math:`1 / (1 + e^{-x})`, without overflow for any :math:`x`.",
 )  # fmt: skip
 relu = unary(
-    "relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, y: g * (y > 0), floating=False,
+    "relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, y: g * (y != 0), floating=False,  # NaN stays
     doc=r"Return :math:`\max(x, 0)`; the derivative at 0 is 0.",
 )  # fmt: skip
 
@@ -333,17 +347,18 @@ def where(condition: Any, input: Any, other: Any) -> Any:
 
 
 def _inside(F: Any, g: Any, x: Any, lo: Any, hi: Any) -> Any:
+    # chosen, not multiplied by 0: an infinite gradient outside is no concern of x
     if lo is not None:
-        g = g * (x >= lo)
-    return g if hi is None else g * (x <= hi)
+        g = F.where(x >= lo, g, 0.0)
+    return g if hi is None else F.where(x <= hi, g, 0.0)
 
 
 CLAMP = op(
     "clamp",
     lambda xp, x, lo, hi: xp.clip(x, lo, hi),
     x=_inside,
-    lo=lambda F, g, x, lo, hi: g * ((x < lo) if hi is None else (x < lo) & (lo < hi)),
-    hi=lambda F, g, x, lo, hi: g * ((x > hi) if lo is None else (x > hi) | (lo > hi)),
+    lo=lambda F, g, x, lo, hi: F.where((x < lo) if hi is None else (x < lo) & (lo < hi), g, 0.0),
+    hi=lambda F, g, x, lo, hi: F.where((x > hi) if lo is None else (x > hi) | (lo > hi), g, 0.0),
 )
 
 

@@ -20,8 +20,16 @@ from ..autograd.graph import (
     variable,
 )
 from ..device import Array, array_module, device_guard, device_of, to_device
-from ..errors import DataError, DTypeError, InPlaceError, OutOfRangeError, ShapeError
-from .promote import cast
+from ..errors import (
+    ArgumentError,
+    DataError,
+    DTypeError,
+    InPlaceError,
+    OutOfRangeError,
+    ShapeError,
+)
+from .promote import cast, kind
+from .shape import reshape
 
 __all__ = ["gather", "getitem", "one_hot", "setitem"]
 
@@ -67,10 +75,7 @@ def _plain(index: Any, data: Array, name: str) -> Index:
         if isinstance(part, Variable):
             part = part._data
         elif isinstance(part, (list, range)):
-            part = np.asarray(
-                [p._data if isinstance(p, Variable) else p for p in part],
-                dtype=None if len(part) else np.int64,
-            )
+            part = _listed(part, name)
         if isinstance(part, slice):
             plain.append(slice(*(_bound(b) for b in (part.start, part.stop, part.step))))
             continue
@@ -108,6 +113,23 @@ def _plain(index: Any, data: Array, name: str) -> Index:
     return tuple(plain)
 
 
+def _listed(part: Any, name: str) -> Array:
+    try:
+        return np.asarray(
+            [p._data if isinstance(p, Variable) else p for p in part],
+            dtype=None if len(part) else np.int64,
+        )
+    except ValueError as error:
+        raise ShapeError(f"{name}: an index list must be rectangular: {error}") from error
+
+
+def _kept(index: Index, *tensors: Any) -> Index:
+    """Return `index`, copied if the graph will keep it: what is written into it later is not meant."""
+    if is_grad_enabled() and any(t._node is not None or t._requires_grad for t in tensors):
+        return tuple(i.copy() if hasattr(i, "dtype") else i for i in index)
+    return index
+
+
 def _bound(b: Any) -> int | None:
     return None if b is None else int(b._data if isinstance(b, Variable) else b.__index__())
 
@@ -143,14 +165,15 @@ def getitem(input: Any, index: Any) -> Any:
     """
     if type(index) is int:
         return apply(GETITEM, (input,), {"index": (index,)})
-    return apply(GETITEM, (input,), {"index": _plain(index, input._data, "getitem")})
+    plain = _plain(index, input._data, "getitem")
+    return apply(GETITEM, (input,), {"index": _kept(plain, input)})
 
 
 # --- index assignment ---------------------------------------------------------------------------
 
 
 def _overwritten(xp: Any, x: Array, v: Array, *, index: Index) -> Array:
-    y = x.copy()
+    y = xp.array(x)  # a 0-d gradient may be a NumPy scalar, whose copy() takes no assignment
     y[index] = v
     return y
 
@@ -198,7 +221,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     plain = _plain(index, data, "setitem")
     v = value
     if not isinstance(v, Variable):
-        v = variable(np.asarray(v, dtype=data.dtype) if not hasattr(v, "dtype") else v)
+        v = variable(v if hasattr(v, "dtype") else _value(v, data.dtype))
     if v._data.ndim == 0 and device_of(v._data) != device_of(data):
         v = variable(to_device(v._data, device_of(data)), None)
     if array_module(v._data) is not array_module(data) or device_of(v._data) != device_of(data):
@@ -236,9 +259,12 @@ def setitem(input: Any, index: Any, value: Any) -> None:
             f"setitem: a value of shape {v._data.shape} does not fit the indexed part, "
             f"{target.shape}"
         )
+    extra = v._data.ndim - target.ndim
+    if extra > 0:  # axes of length 1 in front
+        v = reshape(v, v._data.shape[extra:])
     node = None
     if recording:
-        node = apply(SETITEM, (input, v), {"index": plain})._node
+        node = apply(SETITEM, (input, v), {"index": _kept(plain, input, v)})._node
     if isinstance(data, np.ndarray) and not data.flags.writeable:
         raise InPlaceError(
             f"setitem: this {data.shape} tensor is a read-only view (expand, broadcast_to); "
@@ -249,6 +275,17 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     input._version[0] += 1
     if node is not None:
         input._node = node
+
+
+def _value(value: Any, dtype: Any) -> Array:
+    """Return a number or nested list as an array of type `dtype`."""
+    try:
+        kind(np.asarray(value).dtype)
+        return np.asarray(value, dtype=dtype)
+    except ValueError as error:
+        raise ShapeError(f"setitem: {error}") from error
+    except OverflowError as error:
+        raise ArgumentError(f"setitem: {error}") from error
 
 
 def _reaches(small: tuple[int, ...], big: tuple[int, ...]) -> bool:
@@ -335,6 +372,7 @@ def gather(input: Any, dim: int, index: Any) -> Any:
             f"gather: indices from {at.min()} to {at.max()}, but dim {axis} has length "
             f"{data.shape[axis]}"
         )
+    (at,) = _kept((at,), input)
     return apply(GATHER, (input,), {"index": at, "axis": axis})
 
 

@@ -48,8 +48,8 @@ def axis_of(name: str, x: Any, dim: int) -> int:
 
 def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:
     """Return the axes `dim` means, each counted from the front; None (or ``()``) means all."""
-    if isinstance(dim, int):
-        dims: Sequence[int] = (dim,)
+    if isinstance(dim, (int, np.integer)):
+        dims: Sequence[int] = (int(dim),)
     elif dim is None or len(dim) == 0:
         return tuple(range(x._data.ndim))
     else:
@@ -373,7 +373,7 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
-    if isinstance(dim, Variable) or (dim is not None and not isinstance(dim, int)):
+    if isinstance(dim, Variable) or (dim is not None and not isinstance(dim, (int, np.integer))):
         return other_op(x, dim)
     if dim is None:
         return whole(x)
@@ -429,17 +429,12 @@ def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 # --- exponentials along an axis -----------------------------------------------------------------
 
 
-def _finite_max(xp: Any, x: Any, axis: Any) -> Any:
-    """Return the largest element, as something to subtract before exp: 0 where it is infinite."""
-    m = xp.max(x, axis=axis, keepdims=True, initial=-float("inf"))
-    return xp.where(xp.isfinite(m), m, xp.zeros_like(m))
-
-
 def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    m = _finite_max(xp, x, axis)
-    total = xp.sum(xp.exp(x - m), axis=axis, keepdims=True)
-    # log(0) is the right answer, -inf, for a sum of nothing but -inf
-    y = xp.where(total > 0, xp.log(xp.where(total > 0, total, 1)), -float("inf")) + m
+    m = xp.max(x, axis=axis, keepdims=True, initial=-float("inf"))
+    finite = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
+    total = xp.sum(xp.exp(x - finite), axis=axis, keepdims=True)
+    # a sum of nothing but -inf has total 0, and its answer -inf is in m already
+    y = xp.log(xp.where(total == 0, 1, total)) + m
     return y if keepdims else y.reshape(xp.sum(x, axis=axis).shape)
 
 

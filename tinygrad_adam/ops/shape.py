@@ -57,7 +57,7 @@ BROADCAST_TO = op(
 )
 FLIP = op(
     "flip",
-    lambda xp, x, *, axis: xp.ascontiguousarray(xp.flip(x, axis)) if x.ndim else x.copy(),
+    lambda xp, x, *, axis: xp.flip(x, axis).copy() if x.ndim else x.copy(),
     x=lambda F, g, axis: F.flip(g, axis=axis),
 )
 CONTIGUOUS = op(
@@ -258,7 +258,7 @@ def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
     if dim is None:
         looked_at = set(range(len(shape)))
     else:
-        dims = (dim,) if isinstance(dim, int) else dim
+        dims = (int(dim),) if isinstance(dim, (int, np.integer)) else dim
         looked_at = {_axis("squeeze", shape, d) for d in dims}
     new = tuple(n for i, n in enumerate(shape) if n != 1 or i not in looked_at)
     return apply(RESHAPE, (input,), {"shape": new})
@@ -350,7 +350,7 @@ def flip(input: Any, dims: int | Sequence[int]) -> Any:
     >>> tg.flip(tg.arange(3), [0])
     tensor([2, 1, 0])
     """
-    listed = (dims,) if isinstance(dims, int) else tuple(dims)
+    listed = (int(dims),) if isinstance(dims, (int, np.integer)) else tuple(dims)
     axes = tuple(_axis("flip", input._data.shape, d) for d in listed)
     if len(set(axes)) < len(axes):
         raise ArgumentError(f"flip: dims {listed} names an axis twice")
@@ -494,8 +494,8 @@ def split(
         raise ShapeError("split: a 0-d tensor has no axis to cut")
     axis = _axis("split", shape, dim)
     n = shape[axis]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
+    if isinstance(split_size_or_sections, (int, np.integer)):
+        size = int(split_size_or_sections)
         if size < 0 or (size == 0 and n):
             raise ArgumentError(f"split: the length of a piece must be positive, got {size}")
         lengths = [size] * (n // size) + ([n % size] if n % size else []) if n else [0]
@@ -585,7 +585,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         raise ShapeError(f"pad: {len(numbers) // 2} pairs of widths for shape {shape}")
     pairs = list(zip(numbers[::2], numbers[1::2], strict=True))[::-1]
     widths = [(0, 0)] * (len(shape) - len(pairs)) + pairs
-    if any(n + a + b < 0 for n, (a, b) in zip(shape, widths, strict=True)):
+    if any(n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(shape, widths, strict=True)):
         raise ShapeError(f"pad: widths {tuple(numbers)} cut more than there is of shape {shape}")
     x = input
     if any(a < 0 or b < 0 for a, b in widths):
