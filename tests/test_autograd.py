@@ -361,6 +361,16 @@ def test_parameter_update_between_forward_and_backward_is_noticed(change):
         y.backward()
 
 
+def test_replaced_data_leaves_the_old_aliases():
+    w = leaf([1.0, 2.0])
+    old = w.detach()
+    w.data = np.array([3.0, 4.0])
+    y = (w * w).sum()
+    old[0] = 9.0  # no longer the memory of w
+    y.backward()
+    np.testing.assert_array_equal(w.grad.data, [6.0, 8.0])
+
+
 def test_change_to_something_not_saved_is_fine():
     x = leaf([1.0, 2.0])
     y = x * 1.0

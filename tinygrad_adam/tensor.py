@@ -117,7 +117,12 @@ class Tensor(Variable):
             raise DTypeError(f"data must be an array or a Tensor, got {type(value).__name__}")
         kind(new.dtype)
         self._data = np.asarray(new) if isinstance(new, np.generic) else new
+        # Graphs that saved the old array must notice; tensors still on it are no longer aliases.
         self._version[0] += 1
+        self._version = [0]
+        if self._aliases is not None:
+            self._aliases.pop(id(self), None)
+            self._aliases = None
 
     def _bump(self) -> None:
         """Note that `data` was written to, so that a graph that saved it will say so."""

@@ -1,0 +1,339 @@
+"""Linear, convolution and pooling layers: settings and parameters.
+
+The computing is in `tinygrad_adam.nn.functional`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..device import to_device
+from ..errors import ArgumentError
+from ..ops.conv import pair
+from ..ops.promote import get_default_dtype
+from ..tensor import Tensor
+from . import functional as F
+from . import init
+from .module import Module
+from .parameter import Parameter
+from .settings import float_type, integer
+
+__all__ = ["AvgPool2d", "Conv2d", "Linear", "MaxPool2d"]
+
+Size2d = int | tuple[int, int]
+
+
+class Linear(Module):
+    r"""Affine map :math:`y = x W^T + b` of the last dimension.
+
+    Weight ``(out_features, in_features)`` and bias ``(out_features,)`` start uniform in
+    :math:`\pm 1 / \sqrt{\text{in\_features}}`, as in PyTorch.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Sizes of the last dimension of input and output.
+    bias : bool, default True
+        Whether to add ``b``.
+    device : str or Device, optional
+        Where the parameters live; the default device if left out.
+    dtype : dtype, optional
+        Floating-point type of the parameters, the default type if left out.
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not a positive integer.
+    DTypeError
+        If `dtype` is not floating point.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.Linear(3, 2)(tg.ones(5, 3)).shape
+    (5, 2)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.in_features = integer("Linear", "in_features", in_features, 1)
+        self.out_features = integer("Linear", "out_features", out_features, 1)
+        self.weight = _blank("Linear", (self.out_features, self.in_features), device, dtype)
+        offset = _blank("Linear", (self.out_features,), device, dtype) if bias else None
+        self.register_parameter("bias", offset)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new starting values."""
+        _init_as_pytorch(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map ``(..., in_features)`` to ``(..., out_features)``."""
+        return F.linear(input, self.weight, self.bias)  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        """Return the settings as `repr` prints them."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class Conv2d(Module):
+    r"""Cross-correlation of images ``(N, C, H, W)`` with learned kernels.
+
+    Weight ``(out_channels, in_channels / groups, kH, kW)`` and bias ``(out_channels,)`` start
+    uniform in :math:`\pm 1 / \sqrt{n}` with :math:`n` the inputs of one output, as in PyTorch.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of input and output.
+    kernel_size, stride, dilation : int or (int, int)
+        Size, step and spacing of the kernel, for height and width.
+    padding : int, (int, int), "valid" or "same"
+        Zeros around the image; ``"same"`` keeps height and width (stride 1 and an odd reach only).
+    groups : int
+        Independent groups of channels; divides both channel counts.
+    bias : bool, default True
+        Whether to add one number per output channel.
+    device : str or Device, optional
+        Where the parameters live; the default device if left out.
+    dtype : dtype, optional
+        Floating-point type of the parameters, the default type if left out.
+
+    Raises
+    ------
+    ArgumentError
+        If a setting is out of its range.
+    DTypeError
+        If `dtype` is not floating point.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.Conv2d(1, 32, 3)(tg.zeros(2, 1, 28, 28)).shape
+    (2, 32, 26, 26)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size2d,
+        stride: Size2d = 1,
+        padding: Size2d | str = 0,
+        dilation: Size2d = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.in_channels = integer("Conv2d", "in_channels", in_channels, 1)
+        self.out_channels = integer("Conv2d", "out_channels", out_channels, 1)
+        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
+        self.stride = pair("Conv2d", "stride", stride, 1)
+        self.dilation = pair("Conv2d", "dilation", dilation, 1)
+        self.padding: str | tuple[int, int]
+        if isinstance(padding, str):
+            self.padding = _named_padding(padding, self.kernel_size, self.stride, self.dilation)
+        else:
+            self.padding = pair("Conv2d", "padding", padding, 0)
+        self.groups = integer("Conv2d", "groups", groups, 1)
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise ArgumentError(
+                f"Conv2d: groups must divide both channel counts, got groups={self.groups}, "
+                f"in_channels={self.in_channels}, out_channels={self.out_channels}"
+            )
+        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+        self.weight = _blank("Conv2d", shape, device, dtype)
+        offset = _blank("Conv2d", shape[:1], device, dtype) if bias else None
+        self.register_parameter("bias", offset)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new starting values."""
+        _init_as_pytorch(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, out_channels, H', W')``."""
+        return F.conv2d(  # type: ignore[no-any-return]
+            input,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+    def extra_repr(self) -> str:
+        """Return the settings as `repr` prints them."""
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        text += f", stride={self.stride}"
+        if self.padding != (0, 0):
+            text += f", padding={self.padding!r}"
+        if self.dilation != (1, 1):
+            text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        return text + (", bias=False" if self.bias is None else "")
+
+
+class _Pool2d(Module):
+    """What the poolings share: window, step and padding."""
+
+    def __init__(self, kernel_size: Size2d, stride: Size2d | None, padding: Size2d) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.kernel_size = pair(name, "kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair(name, "stride", stride, 1)
+        self.padding = pair(name, "padding", padding, 0)
+        if any(2 * pad > size for pad, size in zip(self.padding, self.kernel_size, strict=True)):
+            raise ArgumentError(
+                f"{name}: padding may be at most half the kernel size, "
+                f"got padding={self.padding} and kernel_size={self.kernel_size}"
+            )
+
+    def extra_repr(self) -> str:
+        """Return the settings as `repr` prints them."""
+        sizes = (self.kernel_size, self.stride, self.padding)
+        shown = (pair[0] if pair[0] == pair[1] else pair for pair in sizes)
+        return "kernel_size={}, stride={}, padding={}".format(*shown)
+
+
+class MaxPool2d(_Pool2d):
+    """The largest value of each window of ``(N, C, H, W)``.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        The window.
+    stride : int or (int, int), optional
+        Its step, the window size if left out.
+    padding : int or (int, int)
+        Border of minus infinity around the image, at most half the window.
+
+    Raises
+    ------
+    ArgumentError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.MaxPool2d(2)(tg.arange(4.0).reshape(1, 1, 2, 2)).item()
+    3.0
+    """
+
+    def __init__(
+        self, kernel_size: Size2d, stride: Size2d | None = None, padding: Size2d = 0
+    ) -> None:
+        super().__init__(kernel_size, stride, padding)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C, H', W')``."""
+        return F.max_pool2d(  # type: ignore[no-any-return]
+            input, self.kernel_size, stride=self.stride, padding=self.padding
+        )
+
+
+class AvgPool2d(_Pool2d):
+    """The mean of each window of ``(N, C, H, W)``.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        The window.
+    stride : int or (int, int), optional
+        Its step, the window size if left out.
+    padding : int or (int, int)
+        Zeros around the image, at most half the window.
+    count_include_pad : bool, default True
+        Whether the padding's zeros count in the mean.
+
+    Raises
+    ------
+    ArgumentError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.AvgPool2d(2)(tg.arange(4.0).reshape(1, 1, 2, 2)).item()
+    1.5
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size2d,
+        stride: Size2d | None = None,
+        padding: Size2d = 0,
+        *,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding)
+        self.count_include_pad = bool(count_include_pad)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, C, H', W')``."""
+        return F.avg_pool2d(  # type: ignore[no-any-return]
+            input,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            count_include_pad=self.count_include_pad,
+        )
+
+
+# --- shared by the layers -----------------------------------------------------------------------
+
+
+def _blank(layer: str, shape: tuple[int, ...], device: Any, dtype: Any) -> Parameter:
+    """Return a parameter whose values are still to be drawn."""
+    kind = float_type(layer, get_default_dtype() if dtype is None else dtype)
+    return Parameter(to_device(np.zeros(shape, kind), device))
+
+
+def _named_padding(
+    padding: str, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> str:
+    """Return `padding`, checked to be a name that these settings allow."""
+    if padding not in ("valid", "same"):
+        raise ArgumentError(f"Conv2d: padding is a size, 'valid' or 'same', got {padding!r}")
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    if padding == "same" and (stride != (1, 1) or any(step % 2 for step in reach)):
+        raise ArgumentError(
+            f"Conv2d: padding='same' needs stride 1 and an odd reach, got stride {stride}, "
+            f"kernel_size {kernel}, dilation {dilation}; use functional.pad before the layer"
+        )
+    return padding
+
+
+def _init_as_pytorch(weight: Parameter, bias: Parameter | None) -> None:
+    """Draw weight and bias from ``U(-c, c)``, ``c = 1 / sqrt(inputs of one output)``.
+
+    PyTorch writes the weight's bound as ``kaiming_uniform_(a=sqrt(5))``; it is the same number.
+    """
+    bound = 1.0 / math.sqrt(math.prod(weight.shape[1:]))
+    init.uniform_(weight, -bound, bound)
+    if bias is not None:
+        init.uniform_(bias, -bound, bound)

@@ -1,0 +1,292 @@
+"""Losses as modules; the formulas are in `tinygrad_adam.nn.functional`."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, Literal
+
+from ..errors import ArgumentError
+from ..tensor import Tensor, as_tensor
+from . import functional as F
+from .module import Module
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+]
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+class _Loss(Module):
+    """A loss with its reduction over the batch."""
+
+    def __init__(self, reduction: Reduction) -> None:
+        super().__init__()
+        if reduction not in ("mean", "sum", "none"):
+            raise ArgumentError(
+                f"{type(self).__name__}: reduction is 'mean', 'sum' or 'none', got {reduction!r}"
+            )
+        self.reduction: Reduction = reduction
+
+    def _buffer(self, name: str, values: Any) -> None:
+        """Keep weights as a buffer, so that they move with the model."""
+        self.register_buffer(name, None if values is None else as_tensor(values).detach())
+
+    def extra_repr(self) -> str:
+        """Return the settings as `repr` prints them."""
+        return f"reduction={self.reduction!r}"
+
+
+class MSELoss(_Loss):
+    r"""Squared error, :math:`(x - y)^2`; see `functional.mse_loss`.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        How the elements' losses become one number, if at all.
+
+    Raises
+    ------
+    ArgumentError
+        If `reduction` is none of these.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.MSELoss()(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 4.0])).item()
+    2.0
+    """
+
+    def __init__(self, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `input` against `target`, of the same shape."""
+        return F.mse_loss(input, target, reduction=self.reduction)  # type: ignore[no-any-return]
+
+
+class L1Loss(_Loss):
+    r"""Absolute error, :math:`|x - y|`; see `functional.l1_loss`.
+
+    Parameters and errors as for `MSELoss`.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.L1Loss()(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 4.0])).item()
+    1.0
+    """
+
+    def __init__(self, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `input` against `target`, of the same shape."""
+        return F.l1_loss(input, target, reduction=self.reduction)  # type: ignore[no-any-return]
+
+
+class BCELoss(_Loss):
+    r"""Binary cross entropy of probabilities; see `functional.binary_cross_entropy`.
+
+    :math:`-w\,(y \log x + (1 - y) \log(1 - x))`.  Prefer `BCEWithLogitsLoss`, which is exact where
+    ``x`` rounds to 0 or 1.
+
+    Parameters
+    ----------
+    weight : Tensor or array, optional
+        Factor ``w`` for each element, broadcast against the input.
+    reduction : {"mean", "sum", "none"}
+        As for `MSELoss`.
+
+    Raises
+    ------
+    ArgumentError
+        If `reduction` is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> loss = tg.nn.BCELoss()(tg.tensor([0.5, 0.5]), tg.tensor([1.0, 0.0]))
+    >>> round(loss.item(), 4)
+    0.6931
+    """
+
+    weight: Tensor | None
+
+    def __init__(self, weight: Any = None, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        self._buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of probabilities `input` against `target` in [0, 1]."""
+        return F.binary_cross_entropy(  # type: ignore[no-any-return]
+            input, target, weight=self.weight, reduction=self.reduction
+        )
+
+
+class BCEWithLogitsLoss(_Loss):
+    r"""Binary cross entropy of logits; see `functional.binary_cross_entropy_with_logits`.
+
+    :math:`-w\,(p\, y \log \sigma(x) + (1 - y) \log(1 - \sigma(x)))`, computed without overflow.
+
+    Parameters
+    ----------
+    weight : Tensor or array, optional
+        Factor ``w`` for each element, broadcast against the input.
+    reduction : {"mean", "sum", "none"}
+        As for `MSELoss`.
+    pos_weight : Tensor or array, optional
+        Factor ``p`` for positive targets, broadcast against the input.
+
+    Raises
+    ------
+    ArgumentError
+        If `reduction` is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> loss = tg.nn.BCEWithLogitsLoss()(tg.tensor([0.0]), tg.tensor([1.0]))
+    >>> round(loss.item(), 4)
+    0.6931
+    """
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
+
+    def __init__(
+        self, weight: Any = None, *, reduction: Reduction = "mean", pos_weight: Any = None
+    ) -> None:
+        super().__init__(reduction)
+        self._buffer("weight", weight)
+        self._buffer("pos_weight", pos_weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits `input` against `target` in [0, 1]."""
+        return F.binary_cross_entropy_with_logits(  # type: ignore[no-any-return]
+            input,
+            target,
+            weight=self.weight,
+            pos_weight=self.pos_weight,
+            reduction=self.reduction,
+        )
+
+
+class NLLLoss(_Loss):
+    r"""Negative log likelihood, :math:`-w_y x_y`; see `functional.nll_loss`.
+
+    Parameters
+    ----------
+    weight : Tensor or array, optional
+        Factor for each class, ``(C,)``; "mean" divides by the sum of the factors used.
+    ignore_index : int
+        Targets with this label count for nothing.
+    reduction : {"mean", "sum", "none"}
+        As for `MSELoss`.
+
+    Raises
+    ------
+    ArgumentError
+        If `reduction` is unknown or `ignore_index` is not an integer.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.nn.NLLLoss()(tg.tensor([[-0.5, -1.0]]), tg.tensor([1])).item()
+    1.0
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        weight: Any = None,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        self.ignore_index = _label(type(self).__name__, ignore_index)
+        self._buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of log probabilities ``(N, C, ...)`` against labels ``(N, ...)``."""
+        return F.nll_loss(  # type: ignore[no-any-return]
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
+
+
+class CrossEntropyLoss(_Loss):
+    r"""Cross entropy of logits, :math:`-w_y \log \mathrm{softmax}(x)_y`.
+
+    See `functional.cross_entropy`.
+
+    Parameters
+    ----------
+    weight : Tensor or array, optional
+        Factor for each class, ``(C,)``; "mean" divides by the sum of the factors used.
+    ignore_index : int
+        Targets with this label count for nothing.
+    reduction : {"mean", "sum", "none"}
+        As for `MSELoss`.
+    label_smoothing : float
+        Share of the target spread evenly over all classes, in [0, 1].
+
+    Raises
+    ------
+    ArgumentError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> loss = tg.nn.CrossEntropyLoss()(tg.zeros(3, 10), tg.tensor([1, 2, 3]))
+    >>> round(loss.item(), 4)
+    2.3026
+    """
+
+    weight: Tensor | None
+    label_smoothing: float
+
+    def __init__(
+        self,
+        weight: Any = None,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(reduction)
+        self.ignore_index = _label(type(self).__name__, ignore_index)
+        if not isinstance(label_smoothing, numbers.Real) or not 0 <= label_smoothing <= 1:
+            raise ArgumentError(
+                f"CrossEntropyLoss: label_smoothing is between 0 and 1, got {label_smoothing!r}"
+            )
+        self.label_smoothing = float(label_smoothing)
+        self._buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits ``(N, C, ...)`` against labels or class probabilities."""
+        return F.cross_entropy(  # type: ignore[no-any-return]
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+def _label(owner: str, ignore_index: int) -> int:
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, numbers.Integral):
+        raise ArgumentError(f"{owner}: ignore_index is an integer label, got {ignore_index!r}")
+    return int(ignore_index)
