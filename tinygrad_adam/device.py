@@ -31,7 +31,9 @@ __all__ = [
     "device_guard",
     "device_of",
     "get_default_device",
+    "is_writable",
     "manual_seed",
+    "same_device",
     "set_default_device",
     "synchronize",
     "to_device",
@@ -177,11 +179,28 @@ def device_of(array: Array) -> Device:
     return Device("cuda", int(array.device.id))
 
 
+def same_device(a: Array, b: Array) -> bool:
+    """Whether two arrays live on the same device."""
+    if isinstance(a, np.ndarray):
+        return isinstance(b, (np.ndarray, np.generic))
+    return device_of(a) == device_of(b)
+
+
 def device_guard(array: Array) -> Any:
     """Context in which new arrays and kernels go to the device of `array`."""
     if isinstance(array, (np.ndarray, np.generic)):
         return contextlib.nullcontext()
     return _cupy().cuda.Device(int(array.device.id))
+
+
+def is_writable(array: Array) -> bool:
+    """Whether every element of `array` has memory of its own that may be written to.
+
+    CuPy gives a repeated view (``broadcast_to``) that looks like any other; NumPy's is read-only.
+    """
+    if isinstance(array, np.ndarray):
+        return bool(array.flags.writeable)
+    return all(step or n < 2 for n, step in zip(array.shape, array.strides, strict=True))
 
 
 def to_device(array: Array, device: Device | str | None) -> Array:
@@ -194,7 +213,8 @@ def to_device(array: Array, device: Device | str | None) -> Array:
         return _cupy().asnumpy(array)
     cupy = _usable_cupy(target)
     with cupy.cuda.Device(target.index):
-        return cupy.asarray(array)
+        # copy() makes a strided array contiguous first, without which GPUs do not exchange it
+        return cupy.asarray(array) if source.type == "cpu" else array.copy()
 
 
 def asarray(data: Any, dtype: Any = None, device: Device | str | None = None) -> Array:
@@ -208,7 +228,8 @@ def asarray(data: Any, dtype: Any = None, device: Device | str | None = None) ->
         if not hasattr(array, "astype"):  # another library's GPU array
             array = _cupy().asarray(array)
         array = to_device(array, device) if device is not None else array
-        return array if dtype is None else array.astype(dtype, copy=False)
+        with device_guard(array):
+            return array if dtype is None else array.astype(dtype, copy=False)
     array = np.asarray(data, dtype=dtype)
     if device is None and isinstance(data, np.ndarray):
         return array

@@ -13,7 +13,16 @@ import numpy as np
 
 from .autograd import engine
 from .autograd.graph import Node, Variable, apply, is_grad_enabled, link, op, variable
-from .device import Array, Device, array_module, asarray, device_guard, device_of, to_device
+from .device import (
+    Array,
+    Device,
+    array_module,
+    asarray,
+    device_guard,
+    device_of,
+    is_writable,
+    to_device,
+)
 from .errors import DeviceError, DTypeError, GraphError, InPlaceError, ShapeError
 from .ops import elementwise as ew
 from .ops import reduce as red
@@ -419,11 +428,13 @@ class Tensor(Variable):
 
     def any(self) -> Tensor:
         """Return whether any element is non-zero."""
-        return variable(array_module(self._data).any(self._data))  # type: ignore[no-any-return]
+        with device_guard(self._data):
+            return variable(array_module(self._data).any(self._data))  # type: ignore[no-any-return]
 
     def all(self) -> Tensor:
         """Return whether every element is non-zero."""
-        return variable(array_module(self._data).all(self._data))  # type: ignore[no-any-return]
+        with device_guard(self._data):
+            return variable(array_module(self._data).all(self._data))  # type: ignore[no-any-return]
 
     # --- as a sequence ---
 
@@ -454,6 +465,11 @@ class Tensor(Variable):
                 f"{name}: this tensor requires a gradient, so it cannot be changed in place while "
                 "gradients are recorded; do it under no_grad()"
             )
+        if not is_writable(self._data):
+            raise InPlaceError(
+                f"{name}: this {self.shape} tensor is a read-only view (expand, broadcast_to); "
+                "change a clone()"
+            )
 
     def copy_(self, source: Any) -> Self:
         """Copy the values of `source` into this tensor, cast to its type.
@@ -466,7 +482,9 @@ class Tensor(Variable):
             If this tensor requires a gradient and gradients are recorded.
         """
         self._check_in_place("copy_")
-        values = source._data if isinstance(source, Variable) else np.asarray(source)
+        values = source._data if isinstance(source, Variable) else source
+        if not hasattr(values, "dtype"):
+            values = np.asarray(values)
         try:
             fits = np.broadcast_shapes(values.shape, self.shape) == self.shape
         except ValueError:
@@ -481,7 +499,8 @@ class Tensor(Variable):
     def fill_(self, value: Any) -> Self:
         """Set every element to `value`."""
         self._check_in_place("fill_")
-        self._data.fill(value)
+        with device_guard(self._data):
+            self._data.fill(value)
         self._bump()
         return self
 
@@ -666,9 +685,10 @@ class Tensor(Variable):
                 "deepcopy: only leaf tensors can be deep-copied; use .detach().clone()"
             )
         new = object.__new__(type(self))
-        Tensor.__init__(new, self._data.copy(), self._requires_grad)
-        if self.grad is not None:
-            new.grad = variable(self.grad._data.copy())
+        with device_guard(self._data):
+            Tensor.__init__(new, self._data.copy(), self._requires_grad)
+            if self.grad is not None:
+                new.grad = variable(self.grad._data.copy())
         memo[id(self)] = new
         return new
 
@@ -724,7 +744,8 @@ def _read(data: Any, dtype: Any, device: Any) -> Array:
         array = to_device(array, device)
     elif not isinstance(data, Variable) and isinstance(array, np.ndarray):
         array = to_device(array, None)
-    return array if dtype is None else array.astype(_dtype(dtype), copy=False)
+    with device_guard(array):
+        return array if dtype is None else array.astype(_dtype(dtype), copy=False)
 
 
 def _plain(data: Any) -> Any:
@@ -779,7 +800,8 @@ def tensor(
         and array_module(source) is xp
         and xp.may_share_memory(array, source)
     ):
-        array = array.copy()
+        with device_guard(array):
+            array = array.copy()
     return Tensor(array, requires_grad)
 
 

@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from ..device import Array, array_module, device_guard
+from ..device import Array, array_module, device_guard, device_of, same_device, to_device
 from ..errors import GraphError, GraphFreedError, InPlaceError, ShapeError
 from .graph import (
     ON_TENSORS,
     Node,
     Variable,
+    mixed_devices,
     on_arrays,
     set_grad_enabled,
     variable,
@@ -61,13 +62,16 @@ def backward(
                 f"backward: .grad of a {t._data.shape} tensor was set to shape {t.grad.shape}; "
                 "set it to None first"
             )
+        if t.grad is not None and not same_device(t.grad._data, t._data):
+            raise mixed_devices("backward: a tensor and its .grad", [t._data, t.grad._data])
     for t, (g, owned) in updates:
         if create_graph:
-            t.grad = g if t.grad is None else t.grad + g
+            _keep(t, g, True)
         elif t.grad is None:
             t.grad = variable(g if owned else _copy(g))
         else:
-            t.grad._data += g
+            with device_guard(g):
+                t.grad._data += g
             t.grad._version[0] += 1
 
 
@@ -193,17 +197,22 @@ def _seeds(
         else:
             start = g._data if isinstance(g, Variable) else g
             if not hasattr(start, "dtype"):
-                start = xp.asarray(start, dtype=data.dtype)
+                start = to_device(np.asarray(start, dtype=data.dtype), device_of(data))
             if start.shape != data.shape:
                 raise ShapeError(
                     f"backward: gradient has shape {start.shape} but the output {data.shape}"
                 )
-            if array_module(start) is not xp:
-                raise GraphError("backward: gradient and output are on different devices")
-            start = start.astype(data.dtype, copy=False)
+            if not same_device(start, data):
+                raise mixed_devices("backward: output and gradient", [data, start])
+            with device_guard(start):
+                start = start.astype(data.dtype, copy=False)
         if create_graph:
-            same = isinstance(g, Variable) and g._data is start
-            seeds.append((key, g if same else variable(start)))
+            if not isinstance(g, Variable):
+                g = variable(start)
+            elif g._data is not start:
+                with set_grad_enabled(True):
+                    g = ON_TENSORS.cast(g, dtype=data.dtype)
+            seeds.append((key, g))
         else:
             seeds.append((key, start))
     return seeds
@@ -348,13 +357,16 @@ def _add(grads: dict[Key, Any], owned: set[Key], key: Key, g: Any, fresh: bool) 
         grads[key] = g
         if fresh:
             owned.add(key)
-    elif key in owned:
-        before += g  # ours alone, so in place; a NumPy scalar makes a new one
-        grads[key] = before
-    else:
+    elif isinstance(g, Variable):
         grads[key] = before + g
-        if not isinstance(g, Variable):
-            owned.add(key)
+    else:
+        with device_guard(g):  # not that of the node: a copy between devices gives to another
+            if key in owned:
+                before += g  # ours alone, so in place; a NumPy scalar makes a new one
+                grads[key] = before
+            else:
+                grads[key] = before + g
+                owned.add(key)
 
 
 def _unbroadcast(F: Any, g: Any, shape: tuple[int, ...]) -> Any:
@@ -400,13 +412,15 @@ def _call_hooks(
 
 
 def _keep(t: Variable, g: Any, create_graph: bool) -> None:
-    """Store the gradient of an intermediate tensor that asked for it with retain_grad."""
+    """Add `g` to the gradient of a tensor; a copy, for `g` flows to other tensors too."""
     if create_graph:
-        t.grad = g if t.grad is None else t.grad + g
+        with set_grad_enabled(True):
+            t.grad = ON_TENSORS.clone(g) if t.grad is None else t.grad + g
     elif t.grad is None:
         t.grad = variable(_copy(g))
     else:
-        t.grad = variable(t.grad._data + g)
+        with device_guard(g):
+            t.grad = variable(t.grad._data + g)
 
 
 def _as_array(g: Any) -> Array:
@@ -414,4 +428,5 @@ def _as_array(g: Any) -> Array:
 
 
 def _copy(g: Any) -> Array:
-    return array_module(g).array(g, order="C")
+    with device_guard(g):
+        return array_module(g).array(g, order="C")

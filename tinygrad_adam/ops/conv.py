@@ -101,7 +101,7 @@ def _conv2d_input(xp: Any, v: Array, w: Array, *, x_size: tuple[int, ...], geo: 
     o, kernel = w.shape[0], w.shape[2:]
     (py, px), out = geo.padding, v.shape[2:]
     wt = xp.swapaxes(w.reshape(geo.groups, o // geo.groups, -1), 1, 2)
-    cols = xp.matmul(wt, v.reshape(n, geo.groups, o // geo.groups, -1))
+    cols = xp.matmul(wt, v.reshape(n, geo.groups, o // geo.groups, out[0] * out[1]))
     cols = cols.reshape(n, c, *kernel, *out)
     x = xp.zeros((n, c, h + 2 * py, wide + 2 * px), v.dtype)
     for i, j, rows, columns in geo.taps(kernel, out):
@@ -116,7 +116,9 @@ def _conv2d_weight(
         return cpu.conv2d_weight(x, v, w_size, geo)
     n, o = v.shape[:2]
     cols = _patches(xp, x, w_size[2:], v.shape[2:], geo)
-    per_image = xp.matmul(v.reshape(n, geo.groups, o // geo.groups, -1), xp.swapaxes(cols, 2, 3))
+    per_image = xp.matmul(
+        v.reshape(n, geo.groups, o // geo.groups, cols.shape[3]), xp.swapaxes(cols, 2, 3)
+    )
     return xp.sum(per_image, axis=0).reshape(w_size)
 
 

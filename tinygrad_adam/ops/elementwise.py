@@ -267,7 +267,8 @@ sigmoid = unary(
     doc=r"Return :math:`1 / (1 + e^{-x})`, without overflow for any :math:`x`.",
 )  # fmt: skip
 relu = unary(
-    "relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, y: g * (y != 0), floating=False,  # NaN stays
+    # y != 0 rather than y > 0: a NaN passes the gradient on
+    "relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, y: g * (y != 0), floating=False,
     doc=r"Return :math:`\max(x, 0)`; the derivative at 0 is 0.",
 )  # fmt: skip
 

@@ -19,7 +19,15 @@ from ..autograd.graph import (
     other_aliases,
     variable,
 )
-from ..device import Array, array_module, device_guard, device_of, to_device
+from ..device import (
+    Array,
+    array_module,
+    device_guard,
+    device_of,
+    is_writable,
+    same_device,
+    to_device,
+)
 from ..errors import (
     ArgumentError,
     DataError,
@@ -83,7 +91,7 @@ def _plain(index: Any, data: Array, name: str) -> Index:
             plain.append(part)
             continue
         if isinstance(part, (bool, np.bool_)):
-            plain.append(array_module(data).asarray(bool(part)))
+            plain.append(to_device(np.asarray(bool(part)), device_of(data)))
             continue
         if hasattr(part, "dtype"):
             if part.dtype.kind not in "biu":
@@ -124,10 +132,15 @@ def _listed(part: Any, name: str) -> Array:
 
 
 def _kept(index: Index, *tensors: Any) -> Index:
-    """Return `index`, copied if the graph will keep it: what is written into it later is not meant."""
+    """Return `index`, copied if the graph will keep it: it may be written to before backward."""
     if is_grad_enabled() and any(t._node is not None or t._requires_grad for t in tensors):
-        return tuple(i.copy() if hasattr(i, "dtype") else i for i in index)
+        return tuple(_copied(i) if hasattr(i, "dtype") else i for i in index)
     return index
+
+
+def _copied(array: Array) -> Array:
+    with device_guard(array):
+        return array.copy()
 
 
 def _bound(b: Any) -> int | None:
@@ -224,7 +237,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         v = variable(v if hasattr(v, "dtype") else _value(v, data.dtype))
     if v._data.ndim == 0 and device_of(v._data) != device_of(data):
         v = variable(to_device(v._data, device_of(data)), None)
-    if array_module(v._data) is not array_module(data) or device_of(v._data) != device_of(data):
+    if not same_device(v._data, data):
         raise mixed_devices("setitem", [data, v._data])
     if v._data.dtype.kind == "f" and data.dtype.kind != "f":
         raise DTypeError(
@@ -247,11 +260,13 @@ def setitem(input: Any, index: Any, value: Any) -> None:
             )
         v = cast(v, data.dtype)
     try:
-        target = data[plain]
-        np.broadcast_shapes(v._data.shape, target.shape)
-        fits = v._data.size == 1 or _reaches(v._data.shape, target.shape)
+        with device_guard(data):
+            target = data[plain]
     except IndexError as error:
         raise OutOfRangeError(f"setitem: {error} (shape {data.shape})") from error
+    try:
+        np.broadcast_shapes(v._data.shape, target.shape)
+        fits = v._data.size == 1 or _reaches(v._data.shape, target.shape)
     except ValueError:
         fits = False
     if not fits:
@@ -265,7 +280,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     node = None
     if recording:
         node = apply(SETITEM, (input, v), {"index": _kept(plain, input, v)})._node
-    if isinstance(data, np.ndarray) and not data.flags.writeable:
+    if not is_writable(data):
         raise InPlaceError(
             f"setitem: this {data.shape} tensor is a read-only view (expand, broadcast_to); "
             "assign into a clone()"
@@ -367,6 +382,8 @@ def gather(input: Any, dim: int, index: Any) -> Any:
         raise ShapeError(
             f"gather: input {data.shape} and index {at.shape} may differ along dim {axis} only"
         )
+    if not same_device(data, at):
+        raise mixed_devices("gather", [data, at])
     if isinstance(at, np.ndarray) and at.size and not 0 <= at.min() <= at.max() < data.shape[axis]:
         raise OutOfRangeError(
             f"gather: indices from {at.min()} to {at.max()}, but dim {axis} has length "
@@ -409,7 +426,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     if num_classes < 0:
         if not data.size:
             raise DataError("one_hot: no elements to count the classes of; give num_classes")
-        num_classes = int(data.max()) + 1
+        with device_guard(data):
+            num_classes = int(data.max()) + 1
     check_classes("one_hot", data, num_classes)
     with device_guard(data):
         return variable((data[..., None] == xp.arange(num_classes)).astype(np.int64))

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..autograd.graph import Variable, apply, mixed_devices, op
-from ..device import array_module
+from ..device import same_device
 from ..errors import DTypeError, ShapeError
 from .shape import reshape
 
@@ -22,7 +22,7 @@ def same_type(name: str, **tensors: Any) -> None:
                 f"{name}: {k} must be a Tensor, got {type(t).__name__}; wrap it with tg.tensor(...)"
             )
     first = next(iter(present.values()))._data
-    if any(array_module(t._data) is not array_module(first) for t in present.values()):
+    if not all(same_device(first, t._data) for t in present.values()):
         raise mixed_devices(name, [t._data for t in present.values()])
     if any(t._data.dtype != first.dtype for t in present.values()):
         sides = ", ".join(f"{k} {t._data.dtype}" for k, t in present.items())

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, op, variable
-from ..device import array_module, device_guard
+from ..autograd.graph import Variable, apply, mixed_devices, op, variable
+from ..device import Array, array_module, device_guard, same_device
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from .elementwise import abs as absolute
 from .elementwise import mul, sub, where
@@ -260,7 +260,8 @@ def binary_cross_entropy_with_logits(
     _check("binary_cross_entropy_with_logits", input, target, reduction)
     if pos_weight is None:
         return _reduced(apply(LOGIT_BCE, (input, target)), weight, reduction)
-    zero = variable(target._data * 0)
+    with device_guard(target._data):
+        zero = variable(target._data * 0)
     softplus = apply(LOGIT_BCE, (-input, zero))  # ln(1 + e^-x)
     emphasis = (pos_weight - 1) * target + 1
     return _reduced((1 - target) * input + emphasis * softplus, weight, reduction)
@@ -284,6 +285,9 @@ def _check_labels(name: str, input: Any, target: Any, weight: Any, ignore: int) 
     classes = x.shape[1] if x.ndim > 1 else x.shape[0]
     if weight is not None and weight._data.shape != (classes,):
         raise ShapeError(f"{name}: weight must be ({classes},), got {weight._data.shape}")
+    arrays = [x, t] if weight is None else [x, t, weight._data]
+    if not all(same_device(x, a) for a in arrays):
+        raise mixed_devices(name, arrays)
     check_classes(name, t, classes, ignore)
 
 
@@ -346,16 +350,22 @@ def _nll(logp: Any, target: Any, weight: Any, ignore: int, reduction: str) -> An
         # a GPU is not asked whether there are any: that would wait for it
         masked = not isinstance(t, np.ndarray) or not bool(kept.all())
         labels = xp.where(kept, t, 0) if masked else t
+        share: Any = None
+        if weight is not None or masked:
+            share = variable(_shares(kept, labels, weight, logp._data.dtype))
     loss = -squeeze(gather(logp, 1, variable(xp.expand_dims(labels, 1))), 1)
-    if weight is None and not masked:
+    if share is None:
         return _reduced(loss, None, reduction)
-    share = variable(kept.astype(logp._data.dtype))
-    if weight is not None:
-        share = mul(share, variable(weight._data[labels]))
     loss = mul(where(variable(kept), loss, 0.0), share)
     if reduction == "mean":
         return sum(loss) / sum(share)
     return _reduced(loss, None, reduction)
+
+
+def _shares(kept: Array, labels: Array, weight: Any, dtype: Any) -> Array:
+    """Return what each sample counts: its class's weight, or nothing where it is not kept."""
+    counts = kept.astype(dtype)
+    return counts if weight is None else counts * weight._data[labels]
 
 
 def cross_entropy(
@@ -447,12 +457,11 @@ def _uniform(logp: Any, target: Any, weight: Any, ignore: int, reduction: str, a
     """Return the loss against all classes at once, for label smoothing."""
     loss = -sum(_per_class(logp, weight, axis), axis)
     t = target._data
-    kept: Any = variable(t != ignore)
-    loss = where(kept, loss, 0.0)
+    with device_guard(t):
+        kept = t != ignore
+        labels = array_module(t).where(kept, t, 0)
+        share: Any = variable(_shares(kept, labels, weight, logp._data.dtype))
+    loss = where(variable(kept), loss, 0.0)
     if reduction != "mean":
         return _reduced(loss, None, reduction)
-    share = kept.to(logp._data.dtype)
-    if weight is not None:
-        labels = array_module(t).where(kept._data, t, 0)
-        share = mul(share, variable(weight._data[labels]))
     return sum(loss) / sum(share)

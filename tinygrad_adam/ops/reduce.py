@@ -33,7 +33,7 @@ class ValuesAndIndices(NamedTuple):
 # --- axes ---------------------------------------------------------------------------------------
 
 
-def axis_of(name: str, x: Any, dim: int) -> int:
+def axis_of(name: str, x: Any, dim: int | np.integer[Any]) -> int:
     """Return `dim` counted from the front; a 0-d tensor has axes 0 and -1, as in PyTorch."""
     ndim = x._data.ndim or 1
     if not isinstance(dim, (int, np.integer)):
@@ -339,7 +339,7 @@ def _indices(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
         if not data.ndim:
             return variable(xp.zeros((), np.int64))
         found = getattr(xp, name)(data, axis=axis, keepdims=keepdim)
-    return variable(xp.asarray(found, dtype=np.int64))
+        return variable(xp.asarray(found, dtype=np.int64))
 
 
 def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -384,7 +384,8 @@ def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, kee
         return ValuesAndIndices(clone(x), arg(x))
     if not x._data.size:
         shape = tuple(n for i, n in enumerate(x._data.shape) if i != axis)
-        where = variable(array_module(x._data).zeros(_kept(x._data.shape, (axis,)), np.int64))
+        with device_guard(x._data):
+            where = variable(array_module(x._data).zeros(_kept(x._data.shape, (axis,)), np.int64))
         at = where if keepdim else reshape(where, shape)
     else:
         where = arg(x, axis, True)
@@ -430,12 +431,15 @@ def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    m = xp.max(x, axis=axis, keepdims=True, initial=-float("inf"))
+    if _count(x.shape, axis):
+        m = xp.max(x, axis=axis, keepdims=True)
+    else:
+        m = xp.full(_kept(x.shape, axis), -float("inf"), x.dtype)
     finite = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
     total = xp.sum(xp.exp(x - finite), axis=axis, keepdims=True)
     # a sum of nothing but -inf has total 0, and its answer -inf is in m already
     y = xp.log(xp.where(total == 0, 1, total)) + m
-    return y if keepdims else y.reshape(xp.sum(x, axis=axis).shape)
+    return y if keepdims else y.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axis))
 
 
 def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
@@ -444,7 +448,9 @@ def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
 
 
 def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
-    d = x - xp.max(x, axis=axis, keepdims=True) if x.size else x
+    if not x.size:
+        return x.copy()
+    d = x - xp.max(x, axis=axis, keepdims=True)
     return d - xp.log(xp.sum(xp.exp(d), axis=axis, keepdims=True))
 
 

@@ -138,9 +138,9 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     (2, 12)
     """
     shape = input._data.shape
+    first, last = _axis("flatten", shape, start_dim), _axis("flatten", shape, end_dim)
     if not shape:
         return reshape(input, (1,))
-    first, last = _axis("flatten", shape, start_dim), _axis("flatten", shape, end_dim)
     if first > last:
         raise ArgumentError(
             f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {shape}"
@@ -150,12 +150,12 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 
 def _axis(name: str, shape: Shape, dim: int, extra: int = 0) -> int:
-    ndim = len(shape) + extra
-    if not -max(ndim, 1) <= dim < max(ndim, 1):
+    ndim = max(len(shape) + extra, 1)  # a 0-d tensor has axes 0 and -1
+    if not -ndim <= dim < ndim:
         raise OutOfRangeError(
             f"{name}: dim {dim} is out of range for shape {shape}; use {-ndim} to {ndim - 1}"
         )
-    return dim % max(ndim, 1)
+    return dim % ndim
 
 
 def permute(input: Any, *dims: Any) -> Any:
