@@ -1,4 +1,4 @@
-"""A stand-in for CuPy on NumPy arrays: strict where a GPU is, so that GPU code is tested without one.
+"""A stand-in for CuPy on NumPy arrays, strict where a GPU is: GPU code is tested without one.
 
 It behaves like CuPy 14.2 where that differs from NumPy and code gets it wrong:
 
@@ -6,8 +6,8 @@ It behaves like CuPy 14.2 where that differs from NumPy and code gets it wrong:
 * there are no scalars: a reduction to one number is a 0-d array, and reading it is a wait;
 * new arrays go to the current device, and a kernel refuses arrays of another one;
 * results of kernels are C-ordered whatever the order of the inputs;
-* ``copy`` copies to the *current* device; an array that is contiguous in no order cannot be sent to
-  another device as it lies;
+* ``copy`` copies to the *current* device; an array that is contiguous in no order cannot be sent
+  to another device as it lies;
 * an index array out of range wraps around; ``add.at`` knows few element types;
 * ``flags`` has no ``writeable``, and ``broadcast_to`` gives a view that can be written to;
 * functions have CuPy's parameters (``max`` has no ``initial``), and only CuPy's functions exist;
@@ -16,15 +16,16 @@ It behaves like CuPy 14.2 where that differs from NumPy and code gets it wrong:
 
 `traffic` records every copy between host and device and every wait for the device.
 
-Stricter than CuPy, on purpose: NumPy's functions refuse these arrays (CuPy lets them dispatch), so
+Stricter than CuPy, on purpose: NumPy's functions refuse these arrays (CuPy lets them dispatch); so
 do index lists, NumPy index arrays and NumPy values in an assignment (CuPy uploads them each time),
-and 0-d NumPy arrays in comparisons; devices have no peer access, and even filling an array needs its
-own device.
+and 0-d NumPy arrays in comparisons; devices have no peer access, and even filling an array needs
+its own device.
 
 Not modelled: streams and asynchronous errors, other libraries' arrays, ``cupy.random``, complex
-numbers, float-to-integer conversion of what does not fit, the random order in which ``add.at`` adds,
-and everything `tinygrad_adam` does not use.  To offer another function, look up its parameters in
-CuPy; `test_devices` compares them with a real CuPy where one can be imported.
+numbers, float-to-integer conversion of what does not fit, the random order in which ``add.at``
+adds, and everything `tinygrad_adam` does not use.  To offer another function, look up its
+parameters in CuPy; `test_devices.py` compares them with a real CuPy where one can be imported, and
+`test_gpu.py` the behaviour where there is a GPU.
 """
 
 from __future__ import annotations
@@ -212,9 +213,7 @@ class ndarray:
     itemsize = property(lambda self: self._raw.itemsize)
     nbytes = property(lambda self: self._raw.nbytes)
     device = property(lambda self: Device(self._device))
-    data = property(
-        lambda self: SimpleNamespace(ptr=self._raw.ctypes.data, device_id=self._device)
-    )
+    data = property(lambda self: SimpleNamespace(ptr=self._raw.ctypes.data, device_id=self._device))
 
     @property
     def flags(self) -> Any:
@@ -289,13 +288,16 @@ class ndarray:
             return _new(self._raw.copy(order=order), "A")
         raw = np.asarray(self._raw, order=order)
         if not (raw.flags.c_contiguous or raw.flags.f_contiguous):
-            raise NotImplementedError(
-                "CuPy cannot copy non-contiguous array between devices."
-            )
+            raise NotImplementedError("CuPy cannot copy non-contiguous array between devices.")
         return _new(raw.copy(order="K"), "A")
 
     def astype(
-        self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
+        self,
+        dtype: Any,
+        order: str = "K",
+        casting: Any = None,
+        subok: Any = None,
+        copy: bool = True,
     ) -> ndarray:
         if casting is not None or subok is not None:
             raise TypeError("casting and subok are not supported yet")
@@ -660,7 +662,9 @@ def take_along_axis(a: Any, indices: Any, axis: Any) -> ndarray:
     if a.ndim != indices.ndim:
         raise ValueError("`indices` and `a` must have the same number of dimensions")
     where_ = tuple(
-        indices if d == axis % a.ndim else arange(n).reshape((1,) * d + (-1,) + (1,) * (a.ndim - d - 1))
+        indices
+        if d == axis % a.ndim
+        else arange(n).reshape((1,) * d + (-1,) + (1,) * (a.ndim - d - 1))
         for d, n in enumerate(a.shape)
     )
     return a[where_]

@@ -92,6 +92,7 @@ class Device(NamedTuple):
 
 
 CPU = Device("cpu", 0)
+_NO_GUARD = contextlib.nullcontext()
 
 
 def _cupy() -> Any:
@@ -189,7 +190,7 @@ def same_device(a: Array, b: Array) -> bool:
 def device_guard(array: Array) -> Any:
     """Context in which new arrays and kernels go to the device of `array`."""
     if isinstance(array, (np.ndarray, np.generic)):
-        return contextlib.nullcontext()
+        return _NO_GUARD
     return _cupy().cuda.Device(int(array.device.id))
 
 

@@ -359,14 +359,14 @@ def _add(grads: dict[Key, Any], owned: set[Key], key: Key, g: Any, fresh: bool) 
             owned.add(key)
     elif isinstance(g, Variable):
         grads[key] = before + g
-    else:
+    elif key in owned:
         with device_guard(g):  # not that of the node: a copy between devices gives to another
-            if key in owned:
-                before += g  # ours alone, so in place; a NumPy scalar makes a new one
-                grads[key] = before
-            else:
-                grads[key] = before + g
-                owned.add(key)
+            before += g  # ours alone, so in place; a NumPy scalar makes a new one
+        grads[key] = before
+    else:
+        with device_guard(g):
+            grads[key] = before + g
+        owned.add(key)
 
 
 def _unbroadcast(F: Any, g: Any, shape: tuple[int, ...]) -> Any:
