@@ -10,7 +10,7 @@ from ..autograd.graph import Variable, apply, mixed_devices, op, variable
 from ..device import Array, array_module, device_guard, same_device
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from .elementwise import abs as absolute
-from .elementwise import mul, sub, where
+from .elementwise import add, mul, sub, where
 from .index import check_classes, gather
 from .linear import same_type
 from .reduce import log_softmax, mean, sum
@@ -432,7 +432,7 @@ def cross_entropy(
         if weight is not None and weight._data.shape != (classes,):
             raise ShapeError(f"{name}: weight must be ({classes},), got {weight._data.shape}")
         if label_smoothing:
-            target = target * (1 - label_smoothing) + label_smoothing / classes
+            target = add(mul(target, 1 - label_smoothing), label_smoothing / classes)
         loss = -sum(_per_class(log_softmax(input, axis) * target, weight, axis), axis)
         return _reduced(loss, None, reduction)
     _check_labels(name, input, target, weight, ignore_index)

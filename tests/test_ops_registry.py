@@ -1,0 +1,120 @@
+"""No operation without a case: the registry and the public names against the table."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+from gradients import weights
+from opcases import CASES, VALUES, Case, R, raw
+
+import tinygrad_adam as tg
+from tinygrad_adam import ops
+from tinygrad_adam.autograd import OPS, Node, apply, op
+
+
+def nodes(y):
+    found, stack, seen = [], [y.grad_fn], set()
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Node) and id(node) not in seen:
+            seen.add(id(node))
+            found.append(node)
+            stack.extend(node.parents)
+    return found
+
+
+def uncovered(operations, cases):
+    """Return what is missing: per derivative, whether a case named for its operation records it."""
+    missing = []
+    for operation in operations:
+        smooth = {i for i, rule in enumerate(operation.rules) if rule is not None}
+        mine = [c for c in cases if c.op == operation.name]
+        if smooth and not mine:
+            missing.append(f"{operation.name}: no case")
+            continue
+        for case in mine:
+            tensors = [tg.from_numpy(a) for a in case.arrays()]
+            for i in case.wanted:
+                tensors[i].requires_grad_()
+            for node in nodes(case(*tensors)):
+                if node.op is operation:
+                    smooth -= {0} if operation.variadic else {i for i, _, _ in node.plan.steps}
+        unseen = [operation.inputs[i] for i in sorted(smooth)]
+        missing += [f"{operation.name}: no case records its derivative in {n}" for n in unseen]
+    return missing
+
+
+def test_every_derivative_has_a_case():
+    assert uncovered(OPS.values(), CASES) == []
+
+
+@pytest.fixture
+def temporary():
+    before = set(OPS)
+    yield
+    for name in set(OPS) - before:
+        del OPS[name]
+
+
+@pytest.mark.usefixtures("temporary")
+def test_an_operation_without_a_case_is_reported():
+    cube = op("cube", lambda xp, a, b: a**3 + b, a=lambda F, g, a: g * 3 * a * a, b=lambda F, g: g)
+    sign = op("quiet", lambda xp, a: a)  # has no derivative, so it needs none
+    assert uncovered([cube, sign], CASES) == ["cube: no case"]
+    elsewhere = Case("cube", lambda L, a: a * a * a, (R(2),))
+    half = Case("cube:half", lambda L, a: apply(cube, (a, 1.0)), (R(2),))
+    full = Case("cube:full", raw("cube"), (R(2), R(2)))
+    assert uncovered([cube], [elsewhere]) == [
+        "cube: no case records its derivative in a",
+        "cube: no case records its derivative in b",
+    ]
+    assert uncovered([cube], [elsewhere, half]) == ["cube: no case records its derivative in b"]
+    assert uncovered([cube], [elsewhere, half, full]) == []
+
+
+@pytest.mark.usefixtures("temporary")
+def test_a_missing_case_turns_the_real_check_red():
+    op("forgotten", lambda xp, x: x, x=lambda F, g: g)
+    with pytest.raises(AssertionError, match="forgotten: no case"):
+        test_every_derivative_has_a_case()
+
+
+class Spy:
+    """Stands for the library and notes which of its names a case uses."""
+
+    def __init__(self, library, seen):
+        self._library, self._seen = library, seen
+
+    def __getattr__(self, name):
+        self._seen.add(name)
+        found = getattr(self._library, name)
+        return Spy(found, self._seen) if name in ("nn", "functional") else found
+
+
+def test_every_public_function_has_a_case():
+    seen = set()
+    for case in CASES + VALUES:
+        case.function(Spy(tg, seen), *(tg.from_numpy(a) for a in case.arrays()))
+    seen |= {c.op for c in CASES}  # what the cases reach by methods and operators
+    families = {found.name for found in pkgutil.iter_modules(ops.__path__)} - {"promote"}
+    public = {
+        name for f in families for name in importlib.import_module(f"{ops.__name__}.{f}").__all__
+    }
+    assert len(public) > 60
+    assert public - seen - {"pair"} == set()
+
+
+def test_names_are_unique():
+    names = [c.name for c in CASES + VALUES]
+    assert len(names) == len(set(names))
+
+
+def test_inputs_are_the_same_every_time_and_away_from_zero():
+    for case in CASES:
+        for source, a, b in zip(case.inputs, case.arrays(), case.arrays(), strict=True):
+            assert a.tobytes() == b.tobytes()
+            if isinstance(source, R) and a.size:
+                assert abs(a).min() >= 0.05
+    assert abs(weights((5,))).min() >= 0.25
