@@ -93,9 +93,7 @@ def save(
         ) from error
 
 
-def load(
-    path: str | os.PathLike[str], device: Device | str | None = None
-) -> dict[str, Tensor]:
+def load(path: str | os.PathLike[str], device: Device | str | None = None) -> dict[str, Tensor]:
     """Read all tensors of a safetensors file.
 
     Parameters

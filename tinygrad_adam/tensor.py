@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from .autograd import engine
-from .autograd.graph import Node, Variable, apply, is_grad_enabled, link, op, variable
+from .autograd.graph import Node, Variable, apply, link, variable
+from .autograd.mode import is_grad_enabled
+from .autograd.registry import op
 from .device import (
     Array,
     Device,

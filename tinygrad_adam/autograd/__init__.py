@@ -1,17 +1,9 @@
 """The engine: recording operations, and walking the record backwards."""
 
 from .engine import backward, grad
-from .graph import (
-    OPS,
-    Node,
-    Op,
-    apply,
-    enable_grad,
-    is_grad_enabled,
-    no_grad,
-    op,
-    set_grad_enabled,
-)
+from .graph import Node, apply
+from .mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .registry import OPS, Op, op
 
 __all__ = [
     "OPS",

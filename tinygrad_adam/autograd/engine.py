@@ -22,15 +22,8 @@ import numpy as np
 
 from ..device import Array, array_module, device_guard, device_of, same_device, to_device
 from ..errors import GraphError, GraphFreedError, InPlaceError, ShapeError
-from .graph import (
-    ON_TENSORS,
-    Node,
-    Variable,
-    mixed_devices,
-    on_arrays,
-    set_grad_enabled,
-    variable,
-)
+from .graph import ON_TENSORS, Node, Variable, mixed_devices, on_arrays, variable
+from .mode import set_grad_enabled
 
 __all__ = ["backward", "grad"]
 

@@ -1,38 +1,15 @@
-"""Recording: operations, the nodes they leave behind, and what each node must remember.
+"""Recording: running an operation on tensors, and the node it leaves behind.
 
-An :class:`Op` is a value and its derivatives, written once.  :func:`apply` runs one on tensors and,
-if any operand needs a gradient, records a :class:`Node`::
-
-    op("mul", lambda xp, a, b: a * b,
-       a=lambda F, g, b: g * b,
-       b=lambda F, g, a: g * a)
-
-The value is array code; `xp` is ``numpy`` or ``cupy``.  Each derivative takes the gradient `g` of
-the output and returns the gradient of one input.  The other parameters it names are what it wants
-to have kept from the forward pass:
-
-============  ==================================================================================
-``y``         the output
-an input      that input, by the name it has in the value (``a``, ``x``, ...)
-``x_shape``   only the shape of input ``x``
-a setting     a keyword of the value (``axis``, ``stride``, ...)
-============  ==================================================================================
-
-What no needed derivative names is not kept.  `F` is the vocabulary derivatives are written in:
-every registered operation under its own name, on arrays when gradients are plain arrays and
-recorded on tensors under ``create_graph=True``.  So one line serves for every order.
-
-The derivative need not undo broadcasting, cast, or care who else holds `g`: the engine does
-(:mod:`~tinygrad_adam.autograd.engine`).
+:func:`apply` runs an operation of the registry on the arrays of its operands and, if any of them
+needs a gradient, records a :class:`Node` with what the derivatives asked for.
 """
 
 from __future__ import annotations
 
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial, wraps
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -47,104 +24,12 @@ from ..errors import (
     ShapeError,
     TinygradError,
 )
+from .mode import mode
+from .registry import Op, Plan, find
 
-__all__ = [
-    "OPS",
-    "Node",
-    "Op",
-    "Variable",
-    "apply",
-    "enable_grad",
-    "is_grad_enabled",
-    "no_grad",
-    "op",
-    "set_grad_enabled",
-]
+__all__ = ["Node", "Variable", "apply", "link", "mixed_devices", "other_aliases", "variable"]
 
-Rule = Callable[..., Any]
-_CO_VARARGS = 0x04  # inspect.CO_VARARGS, without importing inspect
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
-
-
-# --- whether operations are recorded ------------------------------------------------------------
-
-
-class _Mode(threading.local):
-    recording = True
-
-
-_mode = _Mode()
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations of this thread are being recorded."""
-    return _mode.recording
-
-
-class set_grad_enabled:
-    """Turn recording on or off inside a ``with`` block, or in a function it decorates.
-
-    Parameters
-    ----------
-    enabled : bool
-        Whether operations are recorded.
-    """
-
-    def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._before.append(_mode.recording)
-        _mode.recording = self._enabled
-
-    def __exit__(self, *exc: object) -> None:
-        _mode.recording = self._before.pop()
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function` with its whole body inside the block."""
-
-        @wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Any:
-            with set_grad_enabled(self._enabled):
-                return function(*args, **kwargs)
-
-        return inside
-
-
-class no_grad(set_grad_enabled):
-    """Do not record operations: inside, results never require a gradient.
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> w = tg.ones(2, requires_grad=True)
-    >>> with tg.no_grad():
-    ...     (w * 2).requires_grad
-    False
-    """
-
-    def __init__(self) -> None:
-        super().__init__(False)
-
-
-class enable_grad(set_grad_enabled):
-    """Record operations again inside a `no_grad` block.
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> w = tg.ones(2, requires_grad=True)
-    >>> with tg.no_grad(), tg.enable_grad():
-    ...     (w * 2).requires_grad
-    True
-    """
-
-    def __init__(self) -> None:
-        super().__init__(True)
-
-
-# --- the graph ----------------------------------------------------------------------------------
 
 
 class Variable:
@@ -250,170 +135,6 @@ class Node:
         return f"<Node {self.seq} {self.op.name} {self.shape} {self.dtype}>"
 
 
-class Plan:
-    """For one choice of inputs that need a gradient: what to save, and which rules to run.
-
-    An operation on any number of operands (``cat``) has one rule, told the operand's position `i`;
-    it may ask for settings only.
-
-    Attributes
-    ----------
-    arrays, shapes : tuple of int
-        Positions, among ``(*inputs, y, aux)``, whose value or whose shape is saved.
-    params : tuple of str
-        Settings that are saved after them.
-    steps : tuple of (input position, rule, positions in `saved`)
-        The derivatives to run.
-    """
-
-    __slots__ = ("arrays", "params", "shapes", "steps")
-
-    def __init__(self, operation: Op, needs: int) -> None:
-        names = () if operation.variadic else (*operation.inputs, "y", "aux")
-        wanted = [
-            (i, operation.rule(i), operation.wants[0 if operation.variadic else i])
-            for i in range(needs.bit_length())
-            if needs >> i & 1
-        ]
-        asked = {name for _, _, wants in wanted for name in wants}
-        self.arrays = tuple(i for i, name in enumerate(names) if name in asked)
-        self.shapes = tuple(i for i, name in enumerate(names) if f"{name}_shape" in asked)
-        self.params = tuple(name for name in operation.params if name in asked)
-        layout = (
-            *(names[i] for i in self.arrays),
-            *(f"{names[i]}_shape" for i in self.shapes),
-            *self.params,
-        )
-        self.steps = tuple(
-            (i, rule, tuple(layout.index(name) for name in wants)) for i, rule, wants in wanted
-        )
-
-
-class Op:
-    """A differentiable operation: its value, and one derivative per input.
-
-    Attributes
-    ----------
-    name : str
-        Its name in error messages and in the derivatives' vocabulary `F`.
-    forward : callable
-        ``forward(xp, *inputs, **params)`` on arrays.
-    inputs, params : tuple of str
-        Names of the operands and of the keyword-only settings.
-    rules : tuple of (callable or None)
-        The derivative of each input; None where the output does not depend on it smoothly.
-    view : bool
-        Whether the output may share the memory of the first input.
-    aux : bool
-        Whether the value returns ``(y, aux)``, where only the derivatives use `aux`.
-    """
-
-    __slots__ = (
-        "aux",
-        "forward",
-        "inputs",
-        "name",
-        "params",
-        "plans",
-        "rules",
-        "variadic",
-        "view",
-        "wants",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        forward: Callable[..., Any],
-        rules: Mapping[str, Rule],
-        view: bool,
-        aux: bool,
-    ) -> None:
-        code = forward.__code__
-        positional = code.co_varnames[1 : code.co_argcount]
-        keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
-        self.variadic = bool(code.co_flags & _CO_VARARGS)
-        if self.variadic:
-            positional = (code.co_varnames[code.co_argcount + code.co_kwonlyargcount],)
-        unknown = set(rules) - set(positional)
-        if unknown:
-            raise TypeError(f"op {name}: derivatives of {sorted(unknown)}, inputs are {positional}")
-        known = {*positional, *keywords, "y", *(f"{p}_shape" for p in (*positional, "y"))}
-        if aux:
-            known.add("aux")
-        self.name, self.forward, self.view, self.aux = name, forward, view, aux
-        self.inputs, self.params = positional, keywords
-        self.rules = tuple(rules.get(p) for p in positional)
-        first = 3 if self.variadic else 2  # after F, g and, of many operands, the position
-        self.wants = tuple(
-            () if rule is None else rule.__code__.co_varnames[first : rule.__code__.co_argcount]
-            for rule in self.rules
-        )
-        for wants in self.wants:
-            if not known.issuperset(wants):
-                raise TypeError(f"op {name}: a derivative asks for {set(wants) - known}")
-        self.plans: dict[int, Plan] = {}
-
-    def rule(self, i: int) -> Rule:
-        """Return the derivative of input `i`, which is smooth."""
-        rule = self.rules[0 if self.variadic else i]
-        assert rule is not None, f"op {self.name} is not smooth in input {i}"
-        if not self.variadic:
-            return rule
-        return lambda F, g, *asked: rule(F, g, i, *asked)
-
-    def smooth(self, i: int) -> bool:
-        """Whether the output depends smoothly on input `i`."""
-        return self.rules[0 if self.variadic else i] is not None
-
-    def __repr__(self) -> str:
-        return f"<op {self.name}({', '.join(self.inputs)})>"
-
-
-OPS: dict[str, Op] = {}
-
-
-def op(
-    name: str, forward: Callable[..., Any], *, view: bool = False, aux: bool = False, **rules: Rule
-) -> Op:
-    """Register an operation: its value and the derivative of each input it is smooth in.
-
-    Parameters
-    ----------
-    name : str
-        Unique; also its name in `F`.
-    forward : callable
-        ``lambda xp, x, *, axis: ...``: operands positional, settings keyword-only.
-    view, aux : bool
-        See :class:`Op`.
-    **rules : callable
-        ``lambda F, g, ...``, by input name; see the module's text for what they may ask for.
-
-    Returns
-    -------
-    Op
-
-    Raises
-    ------
-    TypeError
-        If a rule belongs to no input or asks for something unknown: a misspelling fails at import.
-
-    Examples
-    --------
-    >>> cube = op("doctest_cube", lambda xp, x: x**3, x=lambda F, g, x: g * 3 * x**2)
-    >>> import tinygrad_adam as tg
-    >>> x = tg.tensor(2.0, requires_grad=True)
-    >>> apply(cube, (x,)).backward()
-    >>> x.grad.item()
-    12.0
-    >>> del OPS["doctest_cube"]
-    """
-    if name in OPS:
-        raise TypeError(f"op {name} is registered already")
-    OPS[name] = operation = Op(name, forward, rules, view, aux)
-    return operation
-
-
 def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_PARAMS) -> Any:
     """Run `operation` on tensors and Python scalars; record a node if a gradient is needed.
 
@@ -438,7 +159,7 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
     values: list[Any] = []
     parents: list[Any] = []
     needs = 0
-    recording = _mode.recording
+    recording = mode.recording
     for i, t in enumerate(inputs):
         if isinstance(t, Variable):
             values.append(t._data)
@@ -459,14 +180,11 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
         raise
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise _explained(operation, values, error) from error
-    aux = None
-    if operation.aux:
-        y, aux = y
     out = variable(y)
     if operation.view:
         _share(inputs[0], out)
     if needs:
-        out._node = _record(operation, inputs, values, params, parents, needs, out, aux)
+        out._node = _record(operation, inputs, values, params, parents, needs, out)
     return out
 
 
@@ -493,7 +211,6 @@ def _record(
     parents: list[Any],
     needs: int,
     out: Variable,
-    aux: Any,
 ) -> Node:
     plan = operation.plans.get(needs)
     if plan is None:
@@ -519,12 +236,10 @@ def _record(
             if isinstance(source, Variable):
                 cells.append(source._version)
                 stamp += source._version[0]
-        elif i == n:
+        else:
             saved.append(data)
             cells.append(out._version)
             stamp += out._version[0]
-        else:
-            saved.append(aux)
     saved += [values[i].shape if i < n else data.shape for i in plan.shapes]
     saved += [params[name] for name in plan.params]
     node.saved = tuple(saved)
@@ -603,14 +318,8 @@ class ArrayVocabulary:
         self.xp = xp
 
     def __getattr__(self, name: str) -> Callable[..., Array]:
-        operation = _operation(name)
+        operation = find(name)
         function: Callable[..., Array] = partial(operation.forward, self.xp)
-        if operation.aux:
-            both = function
-
-            def function(*args: Any, **kwargs: Any) -> Array:
-                return both(*args, **kwargs)[0]
-
         setattr(self, name, function)
         return function
 
@@ -619,20 +328,13 @@ class TensorVocabulary:
     """Every operation under its name, recorded on tensors: derivatives that have derivatives."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        operation = _operation(name)
+        operation = find(name)
 
         def function(*inputs: Any, **params: Any) -> Any:
             return apply(operation, inputs, params)
 
         setattr(self, name, function)
         return function
-
-
-def _operation(name: str) -> Op:
-    try:
-        return OPS[name]
-    except KeyError:
-        raise AttributeError(f"no operation named {name!r} is registered") from None
 
 
 ON_TENSORS = TensorVocabulary()

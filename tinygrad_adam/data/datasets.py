@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..device import Array
+from ..device import Array, device_guard
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from .idx import read_idx
 
@@ -233,8 +233,9 @@ def normalize_images(images: Array) -> Array:
         )
     if images.ndim != 3:
         raise ShapeError(f"normalize_images expects images (N, H, W), got shape {images.shape}")
-    scaled = images[:, None].astype(np.float32)
-    scaled /= 255
+    with device_guard(images):
+        scaled = images[:, None].astype(np.float32)
+        scaled /= 255
     return scaled
 
 

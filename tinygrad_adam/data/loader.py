@@ -41,14 +41,16 @@ def _column(data: Any, position: int, device: Device | str | None) -> Array:
         )
     kind, native = array.dtype.kind, array.dtype.newbyteorder("=")
     if kind in "fb" or (native == np.uint8 and array.ndim > 1):
-        array = array.astype(native, copy=False)
+        wanted: Any = native
     elif kind in "iu" and np.can_cast(native, np.int64):
-        array = array.astype(np.int64, copy=False)
+        wanted = np.int64
     else:
         raise DTypeError(
             f"item {position} of the data set has element type {array.dtype}; expected a float, "
             "bool, or an integer that fits int64"
         )
+    with device_guard(array):
+        array = array.astype(wanted, copy=False)
     if device is None and isinstance(data, Tensor):
         return array
     return as_tensor(array, device=device).data

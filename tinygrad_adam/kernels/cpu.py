@@ -71,7 +71,7 @@ class _Blocks:
             )
 
     def windows(self, x: Array, start: int, stop: int) -> Iterator[tuple[int, int, Array]]:
-        """Yield per kernel position what of padded `x` (C, H, W, N) lies under rows [start, stop)."""
+        """Yield per kernel position the part of padded `x` (C, H, W, N) that output rows see."""
         step = self.geo.stride[0]
         shifted = x[:, start * step :]
         for k, l, rows, columns in self.geo.taps(self.kernel, (stop - start, self.out[1])):  # noqa: E741

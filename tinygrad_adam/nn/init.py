@@ -211,9 +211,7 @@ def xavier_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(
-    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
-) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     r"""Fill `tensor` from :math:`N(0, \sigma^2)`, :math:`\sigma = g \sqrt{2 / (n_{in} + n_{out})}`.
 
     Parameters, errors and source as for `xavier_uniform_`.

@@ -262,9 +262,7 @@ class Module:
         for _, param in self.named_parameters(recurse=recurse):
             yield param
 
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
         """Yield ``(name, buffer)``, each buffer once; persistent or not."""
         yield from self._named_members("buffer", prefix, recurse)
 
@@ -278,9 +276,7 @@ class Module:
         for name, module in self._own("module"):
             yield from module._named_tree(_join(prefix, name))
 
-    def _named_members(
-        self, kind: str, prefix: str, recurse: bool
-    ) -> Iterator[tuple[str, Any]]:
+    def _named_members(self, kind: str, prefix: str, recurse: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
         for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
             for name, member in module._own(kind):
@@ -384,7 +380,8 @@ class Module:
             if set_to_none:
                 param.grad = None
             elif param.grad is not None:
-                param.grad.data[...] = 0
+                with device_guard(param.grad.data):
+                    param.grad.data[...] = 0
                 param.grad._bump()
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Op, Variable, apply, op
+from ..autograd.graph import Variable, apply
+from ..autograd.registry import Op, op
 from ..errors import ArgumentError, DTypeError
 from .promote import cast, operands, result_type
 
@@ -47,7 +48,7 @@ def unary(
     value : callable
         ``lambda xp, x``.
     rule : callable or None
-        ``lambda F, g, ...``, the derivative (see `tinygrad_adam.autograd.graph`).
+        ``lambda F, g, ...``, the derivative (see `tinygrad_adam.autograd.registry`).
     doc : str
         The function's docstring.
     floating : bool

@@ -10,15 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import (
-    Variable,
-    apply,
-    is_grad_enabled,
-    mixed_devices,
-    op,
-    other_aliases,
-    variable,
-)
+from ..autograd.graph import Variable, apply, mixed_devices, other_aliases, variable
+from ..autograd.mode import is_grad_enabled
+from ..autograd.registry import op
 from ..device import (
     Array,
     array_module,

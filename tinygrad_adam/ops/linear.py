@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..autograd.graph import Variable, apply, mixed_devices, op
+from ..autograd.graph import Variable, apply, mixed_devices
+from ..autograd.registry import op
 from ..device import same_device
 from ..errors import DTypeError, ShapeError
 from .shape import reshape

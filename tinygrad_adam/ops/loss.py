@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, mixed_devices, op, variable
+from ..autograd.graph import Variable, apply, mixed_devices, variable
+from ..autograd.registry import op
 from ..device import Array, array_module, device_guard, same_device
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from .elementwise import abs as absolute

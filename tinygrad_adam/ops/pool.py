@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..autograd.graph import Variable, apply, op
+from ..autograd.graph import Variable, apply
+from ..autograd.registry import op
 from ..device import Array
 from ..errors import DTypeError, ShapeError
 from .conv import pair

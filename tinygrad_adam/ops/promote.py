@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, mixed_devices, op, variable
+from ..autograd.graph import Variable, apply, mixed_devices, variable
+from ..autograd.registry import op
 from ..device import array_module
 from ..errors import DTypeError
 

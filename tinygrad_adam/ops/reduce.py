@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, op, variable
+from ..autograd.graph import Variable, apply, variable
+from ..autograd.registry import op
 from ..device import array_module, device_guard
 from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from .elementwise import clone, maximum, minimum

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, op
+from ..autograd.graph import Variable, apply
+from ..autograd.registry import op
 from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from .promote import cast, result_type
 

@@ -206,9 +206,8 @@ class _Bucket:
         self._work = work
         self._names, self._params = names, list(params)
         total = sum(p.size for p in params)
-        with device_guard(params[0]):
-            self._p, self._g = work.p.view((total,)), work.g.view((total,))
-            self._state = [work.xp.empty(total, work.dtype) for _ in names]
+        self._p, self._g = work.p.view((total,)), work.g.view((total,))
+        self._state = [work.xp.empty(total, work.dtype) for _ in names]
         self._p_views: list[Array] = []
         self._g_views: list[Array] = []
         self._state_views: list[Array] = []
@@ -361,9 +360,10 @@ class Executor:
                     break
                 end += 1
             if end - start > 1:
-                self._buckets[id(params[start])] = _Bucket(
-                    work, names, params[start:end], states[start:end]
-                )
+                with device_guard(params[start]):
+                    self._buckets[id(params[start])] = _Bucket(
+                        work, names, params[start:end], states[start:end]
+                    )
             start = max(end, start + 1)
 
     def _workspace(self, param: Array) -> _Workspace:

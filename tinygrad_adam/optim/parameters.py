@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import Array, device_of, to_device
+from ..device import Array, device_guard, device_of, to_device
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .executor import state_dtype, zero_state
@@ -97,5 +97,6 @@ def fitted_state(state: dict[str, Any], array: Array, names: tuple[str, ...], wh
             state[name] = zero_state(array)
             missing = True
         elif state[name].dtype != dtype or device_of(state[name]) != device:
-            state[name] = to_device(state[name], device).astype(dtype)
+            with device_guard(array):
+                state[name] = to_device(state[name], device).astype(dtype)
     return missing

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..device import Array, asarray, device_of, to_device
+from ..device import Array, asarray, device_guard, device_of, to_device
 from ..errors import ArgumentError, StateDictError, TinygradError
 from ..tensor import Tensor
 from .executor import zero_state
@@ -179,5 +179,6 @@ def _entry(
             )
             continue
         state[key] = zero_state(param)
-        state[key][...] = to_device(array, device_of(param))
+        with device_guard(param):
+            state[key][...] = to_device(array, device_of(param))
     return state
