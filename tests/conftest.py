@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -12,9 +10,7 @@ from hypothesis import settings
 import tinygrad_adam as tg
 from tinygrad_adam.device import cuda_is_available, default_generator
 
-# opcases.py and gradients.py lie beside the tests that import them
-sys.path.insert(0, str(Path(__file__).parent))
-pytest.register_assert_rewrite("gradients", "opcases")
+pytest.register_assert_rewrite("devicecases", "gradients", "opcases")
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
