@@ -1,0 +1,261 @@
+"""The command line: ``tinygrad-adam train`` and ``tinygrad-adam compare``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import partial
+from typing import Any, NoReturn
+
+from . import __version__, plot
+from .errors import ArgumentError, TinygradError
+from .optim.settings import number
+from .train import JOBS, OPTIMIZERS, Settings, convergence_table, make_optimizer, race, rosenbrock
+from .train.jobs import Diverged
+from .train.output import RunFolder, versions
+from .train.report import Report, make_report
+
+__all__ = ["main"]
+
+# Per contestant its name in the figures and a learning rate near its best for 1000 updates.
+_CONTESTANTS = {
+    "adam": ("Adam", 0.02),
+    "sgd": ("SGD", 0.002),
+    "momentum": ("SGD with momentum", 0.002),
+    "rmsprop": ("RMSprop", 0.005),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; those of the process if left out.
+
+    Returns
+    -------
+    int
+        0 if all went well, 1 if training diverged or the machine failed, 2 if the arguments or
+        the data were wrong, 130 after Ctrl-C.  A run that fails leaves no folder behind.
+
+    Raises
+    ------
+    SystemExit
+        After ``--help`` and ``--version`` (0), and for arguments that cannot be parsed (2).
+
+    Examples
+    --------
+    >>> main(["compare", "--steps", "0", "--out", "no-such-folder"])
+    2
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except TinygradError as error:
+        return _failed(error, 2)
+    except Diverged as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:
+        return _failed("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read the output is gone; Python would try to flush to it once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError) as error:
+        return _failed(str(error) or type(error).__name__, 1)
+    return 0
+
+
+def _failed(problem: object, status: int) -> int:
+    print(f"tinygrad-adam: error: {' '.join(str(problem).split())}", file=sys.stderr)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Exit with one line; argparse would print the usage before it."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tinygrad-adam",
+        description="Train small models with tinygrad_adam, or race optimizers against each other.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tinygrad-adam {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    train = commands.add_parser(
+        "train",
+        help="train a model, and save its weights, metrics and figures",
+        description="Train a model, and save its weights, metrics and figures.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="defaults:\n" + "\n".join(map(_defaults, JOBS)),
+        allow_abbrev=False,
+    )
+    train.add_argument("job", choices=JOBS, help="what to train")
+    train.add_argument("--device", default="cpu", help='"cpu" (default), "cuda" or "cuda:1"')
+    train.add_argument(
+        "--optimizer", default="adam", choices=OPTIMIZERS, help="default: adam; momentum is SGD's"
+    )
+    train.add_argument("--lr", type=float, metavar="RATE", help="learning rate")
+    train.add_argument(
+        "--decay-rate",
+        type=float,
+        metavar="FACTOR",
+        help="multiply the learning rate by FACTOR^(k/1000) after k updates",
+    )
+    train.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
+    train.add_argument("--batch-size", type=int, metavar="N", help="samples per update")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    train.add_argument(
+        "--data",
+        metavar="FOLDER",
+        help="mnist: the four IDX files of the full data set; default: the bundled digits",
+    )
+    _add_out(train, "<job>")
+    train.set_defaults(command=_train)
+
+    compare = commands.add_parser(
+        "compare",
+        help="race optimizers on Rosenbrock's function",
+        description="Race optimizers on Rosenbrock's function from (-1, 1), and save the figures.",
+        allow_abbrev=False,
+    )
+    compare.add_argument("--steps", type=int, default=1000, metavar="N", help="default: 1000")
+    compare.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-3,
+        metavar="VALUE",
+        help="the value that counts as converged; default: 0.001",
+    )
+    compare.add_argument(
+        "--lr",
+        action="append",
+        default=[],
+        metavar="NAME=RATE",
+        help="another learning rate for one of "
+        + ", ".join(f"{name} ({rate:g})" for name, (_, rate) in _CONTESTANTS.items())
+        + "; may be repeated",
+    )
+    _add_out(compare, "compare")
+    compare.set_defaults(command=_compare)
+    return parser
+
+
+def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help=f"a new folder for the results; default: runs/{name}-<date>-<time>",
+    )
+
+
+def _defaults(name: str) -> str:
+    job = JOBS[name]
+    batch = "all samples" if job.batch_size is None else f"{job.batch_size} samples"
+    rates = ", ".join(f"{key} {rate:g}" for key, rate in job.learning_rates.items())
+    return f"  {name}: {job.epochs} epochs, {batch} per update\n    lr: {rates}"
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    given = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
+    folder = RunFolder(arguments.job, arguments.out)
+    report = make_report()
+    with report.busy("reading the data"):
+        job = JOBS[arguments.job](Settings(**given))
+    settings = {"job": job.name} | job.settings | versions()
+    with folder:
+        report.line(job.describe())
+        outcome = job.run(report)
+        with report.busy("saving the figures"):
+            folder.write_figures(outcome.figures)
+        folder.write_weights(outcome.model, settings)
+        folder.write_json("settings.json", settings)
+        folder.write_json("metrics.json", {**outcome.metrics, "history": outcome.history})
+    report.line("")
+    report.table(
+        ("", ""), [(name.replace("_", " "), f"{v:.6g}") for name, v in outcome.metrics.items()]
+    )
+    _saved(folder, report)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    folder = RunFolder("compare", arguments.out)
+    tolerance = number("--tolerance", arguments.tolerance, above=0.0)
+    rates = {name: rate for name, (_, rate) in _CONTESTANTS.items()} | _rates(arguments.lr)
+    titles = {name: f"{_CONTESTANTS[name][0]}, lr {rate:g}" for name, rate in rates.items()}
+    if arguments.steps < 1:
+        raise ArgumentError(f"--steps must be at least 1, got {arguments.steps}")
+    report = make_report()
+    settings = {"steps": arguments.steps, "tolerance": tolerance, "lr": rates, **versions()}
+    with folder:
+        with report.working(arguments.steps * len(rates), "updates"):
+            histories, paths = race(
+                {
+                    title: partial(make_optimizer, name, lr=rates[name])
+                    for name, title in titles.items()
+                },
+                arguments.steps,
+                on_step=lambda title: report.advance(1, title),
+            )
+        rows = convergence_table(histories, tolerance=tolerance)
+        with report.busy("drawing the figures"):
+            paths_figure = plot.paths_on_contours(
+                rosenbrock, paths, xlim=(-1.6, 1.6), ylim=(-0.6, 1.8), minimum=(1.0, 1.0)
+            )
+            folder.write_figures(
+                {"comparison": plot.optimizer_comparison(histories), "paths": paths_figure}
+            )
+        folder.write_json("settings.json", settings)
+        results = [row._asdict() | {"history": histories[row.name]} for row in rows]
+        folder.write_json("metrics.json", {"optimizers": results})
+    report.line(f"Rosenbrock's function from (-1, 1), {arguments.steps} updates each")
+    report.table(
+        ("optimizer", "best value", f"updates to {tolerance:g}", "last value"),
+        [
+            (
+                row.name,
+                f"{row.best:.3g}",
+                "never" if row.steps is None else str(row.steps),
+                f"{histories[row.name][-1]:.3g}"
+                if row.diverged is None
+                else f"diverged at {row.diverged}",
+            )
+            for row in rows
+        ],
+    )
+    _saved(folder, report)
+
+
+def _rates(given: Sequence[str]) -> dict[str, float]:
+    """Read ``NAME=RATE`` arguments."""
+    rates = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in _CONTESTANTS:
+            raise ArgumentError(
+                f"--lr takes NAME=RATE with one of {', '.join(_CONTESTANTS)}, got {text!r}"
+            )
+        try:
+            rate: Any = float(value)
+        except ValueError:
+            rate = value
+        rates[name] = number(f"--lr {name}", rate, above=0.0)
+    return rates
+
+
+def _saved(folder: RunFolder, report: Report) -> None:
+    names = ", ".join(sorted(file.name for file in folder.path.iterdir()))
+    report.line(f"saved in {folder.path}: {names}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

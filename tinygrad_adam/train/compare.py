@@ -1,0 +1,168 @@
+"""Optimisers against each other on Rosenbrock's function, and how to read the result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArgumentError
+from ..optim import Optimizer, steps_to_target
+from ..tensor import Tensor, tensor
+
+__all__ = ["Convergence", "Race", "convergence_table", "race", "rosenbrock"]
+
+
+def rosenbrock(x: Any, y: Any) -> Any:
+    r"""Return :math:`(1 - x)^2 + 100\,(y - x^2)^2`, a curved valley with its minimum 0 at (1, 1).
+
+    Parameters
+    ----------
+    x, y : float, array or Tensor
+        Of shapes that broadcast.
+
+    References
+    ----------
+    Rosenbrock, "An automatic method for finding the greatest or least value of a function",
+    The Computer Journal 3(3), 1960.
+
+    Examples
+    --------
+    >>> rosenbrock(-1.0, 1.0), rosenbrock(1.0, 1.0)
+    (4.0, 0.0)
+    """
+    return (1 - x) ** 2 + 100 * (y - x**2) ** 2
+
+
+class Race(NamedTuple):
+    """What every optimiser did, by name; index 0 is the start, index k is after k updates."""
+
+    histories: dict[str, list[float]]
+    paths: dict[str, NDArray[np.float64]]
+
+
+def race(
+    optimizers: Mapping[str, Callable[[list[Tensor]], Optimizer]],
+    steps: int,
+    *,
+    function: Callable[[Any, Any], Any] = rosenbrock,
+    start: tuple[float, float] = (-1.0, 1.0),
+    on_step: Callable[[str], None] | None = None,
+) -> Race:
+    """Let every optimiser minimise a function of two numbers from the same start, in float64.
+
+    Parameters
+    ----------
+    optimizers : mapping from name to callable
+        Each makes a fresh optimiser for a list of parameters, so that no run inherits state.
+    steps : int
+        Updates each, at least 1.
+    function : callable
+        Of two Tensors for the gradients, and of two NumPy arrays for the values.
+    start : (float, float)
+        Where all begin.
+    on_step : callable, optional
+        Called with the optimiser's name after each update.
+
+    Returns
+    -------
+    Race
+        ``histories`` has ``steps + 1`` values each, ``paths`` an array (steps + 1, 2) each.  A run
+        that reaches a point that is not finite is over; the rest is NaN.
+
+    Raises
+    ------
+    ArgumentError
+        If `steps` is less than 1.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> result = race({"SGD": lambda p: tg.optim.SGD(p, lr=0.001)}, steps=3)
+    >>> result.paths["SGD"][:2].tolist()
+    [[-1.0, 1.0], [-0.996, 1.0]]
+    """
+    if steps < 1:
+        raise ArgumentError(f"race: steps must be at least 1, got {steps}")
+    histories, paths = {}, {}
+    for name, make in optimizers.items():
+        path = np.full((steps + 1, 2), np.nan)
+        point = tensor(start, dtype=np.float64, device="cpu", requires_grad=True)
+        optimizer = make([point])
+        path[0] = point.data
+        # A run that diverges is a result here, not an accident to warn of.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for step in range(1, steps + 1):
+                optimizer.zero_grad()
+                function(point[0], point[1]).backward()
+                optimizer.step()
+                path[step] = point.data
+                if not np.isfinite(path[step]).all():
+                    break
+                if on_step is not None:
+                    on_step(name)
+            histories[name] = [float(value) for value in function(path[:, 0], path[:, 1])]
+        paths[name] = path
+    return Race(histories, paths)
+
+
+class Convergence(NamedTuple):
+    """A row of `convergence_table`."""
+
+    name: str
+    best: float
+    steps: int | None
+    diverged: int | None
+
+
+def convergence_table(
+    histories: Mapping[str, Iterable[float]], *, tolerance: float
+) -> list[Convergence]:
+    """Say of each history how far down it came, how fast, and whether it stayed a number.
+
+    Parameters
+    ----------
+    histories : mapping from name to iterable of float
+        The objective at the start (index 0) and after each update.
+    tolerance : float
+        The value that counts as having converged.
+
+    Returns
+    -------
+    list of Convergence
+        Named tuples ``(name, best, steps, diverged)``: the smallest finite value (NaN if there is
+        none), the number of updates to the first value of at most `tolerance` or None, and
+        the number of updates to the first value that is not finite or None.
+
+    Raises
+    ------
+    ArgumentError
+        If `tolerance` is NaN.
+
+    Examples
+    --------
+    >>> rows = convergence_table(
+    ...     {"good": [4.0, 0.5, 1e-4], "bad": [4.0, 1e9, float("nan")]}, tolerance=1e-3
+    ... )
+    >>> for row in rows:
+    ...     print(*row)
+    good 0.0001 2 None
+    bad 4.0 None 2
+    """
+    rows = []
+    for name, values in histories.items():
+        history = [float(value) for value in values]
+        # steps_to_target counts the first value as one update; here that is the start.
+        reached = steps_to_target(history, tolerance)
+        rows.append(
+            Convergence(
+                name,
+                min((value for value in history if math.isfinite(value)), default=math.nan),
+                None if reached is None else reached - 1,
+                next((k for k, value in enumerate(history) if not math.isfinite(value)), None),
+            )
+        )
+    return rows

@@ -1,0 +1,446 @@
+"""The ready-made training jobs: their data, models, losses, default settings and figures.
+
+Making a job reads its data and checks every setting, so that whatever can be wrong is found before
+anything is trained or written; `Job.run` then trains.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import plot
+from ..data import DataLoader, breast_cancer, linear_regression, mnist, normalize_images
+from ..device import Device, manual_seed, synchronize
+from ..errors import ArgumentError, DataError
+from ..nn import Module
+from ..nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from ..optim.settings import number
+from ..plot.canvas import host
+from ..tensor import Tensor
+from .augment import Shifted
+from .loop import Epoch, Measure, evaluate, fit, predict
+from .metrics import accuracy, binary_accuracy
+from .models import ConvNet, linear_model, sigmoid_net
+from .optimizers import OPTIMIZERS, make_optimizer
+from .report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "JOBS",
+    "BreastCancer",
+    "Diverged",
+    "Job",
+    "LinearRegression",
+    "Mnist",
+    "Outcome",
+    "Settings",
+]
+
+Pair = tuple[NDArray[Any], NDArray[Any]]
+
+# Up to twice as many epochs are all shown; longer runs show about this many.
+_ROWS = 10
+_EVALUATION_BATCH = 500
+
+
+class Diverged(ArithmeticError):
+    """The loss or the model's outputs are no longer finite numbers."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run can be told; None means the job's own default.
+
+    Attributes
+    ----------
+    device : str
+        Where to train.
+    optimizer : str
+        A name in `OPTIMIZERS`.
+    lr, decay_rate : float, optional
+        Learning rate, and its factor per 1000 updates.
+    epochs, batch_size : int, optional
+        How long, and how many samples an update takes.
+    seed : int
+        Fixes starting parameters and batches.
+    data : str or path-like, optional
+        A folder of the full data set.
+    """
+
+    device: str = "cpu"
+    optimizer: str = "adam"
+    lr: float | None = None
+    decay_rate: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    seed: int = 0
+    data: str | os.PathLike[str] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave.
+
+    Attributes
+    ----------
+    model : Module
+        Trained.
+    metrics : dict of str to float
+        Of the finished model, and ``"seconds"``, the time of the training.
+    history : dict of str to list of float
+        One value an epoch; those of test data only for the epochs listed in ``"test_epoch"``.
+    figures : dict of str to Figure
+        By file name without ending.
+    """
+
+    model: Module
+    metrics: dict[str, float]
+    history: dict[str, list[float]]
+    figures: dict[str, Figure] = field(repr=False)
+
+
+class Job(ABC):
+    """One training job, ready to run.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        What to do differently from the defaults.
+
+    Attributes
+    ----------
+    settings : dict
+        The settings in use, every default filled in.
+    model : Module
+        With its starting parameters, or as far as `run` has trained it.
+
+    Raises
+    ------
+    ArgumentError
+        If a setting is out of range or does not apply to this job.
+    DataError
+        If the data cannot be read, or do not fit the model.
+    DeviceError
+        If there is no such device.
+    """
+
+    name: ClassVar[str]
+    epochs: ClassVar[int]
+    batch_size: ClassVar[int | None] = None  # the whole data set
+    learning_rates: ClassVar[dict[str, float]]
+    loss_fn: Measure
+    metric: Measure | None = None
+    loss_name: ClassVar[str] = "loss"
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        given = Settings() if settings is None else settings
+        if given.optimizer not in OPTIMIZERS:
+            raise ArgumentError(
+                f"no optimizer is called {given.optimizer!r}; choose from {', '.join(OPTIMIZERS)}"
+            )
+        defaults = {
+            "lr": self.learning_rates[given.optimizer],
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+        }
+        used: dict[str, Any] = {
+            key: defaults.get(key) if v is None else v for key, v in asdict(given).items()
+        }
+        used["lr"] = number("lr", used["lr"], above=0.0)
+        if used["decay_rate"] is not None:
+            used["decay_rate"] = number("decay rate", used["decay_rate"], above=0.0, most=1.0)
+        for key in ("epochs", "batch_size"):
+            if used[key] is not None and used[key] < 1:
+                raise ArgumentError(f"{key.replace('_', ' ')} must be at least 1, got {used[key]}")
+        device = Device.parse(used["device"])
+        synchronize(device)  # raises if there is no such GPU here
+        used["device"] = str(device)
+        manual_seed(used["seed"])
+        self._train, self._test = self._load(used["data"])
+        samples = len(self._train[0])
+        used["batch_size"] = min(used["batch_size"] or samples, samples)
+        self.settings = used
+        # Shuffling a full batch would change nothing but the rounding.
+        self._loader = self._batches(
+            DataLoader(
+                self._train, used["batch_size"], shuffle=used["batch_size"] < samples, device=device
+            )
+        )
+        self._final = self._train if self._test is None else self._test
+        self._final_loader = DataLoader(self._final, _EVALUATION_BATCH, device=device)
+        self.model = self._build().to(device)
+        self._optimizer = make_optimizer(
+            used["optimizer"], self.model.parameters(), used["lr"], used["decay_rate"]
+        )
+
+    @abstractmethod
+    def _load(self, data: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
+        """Return the training data and, if there are any, the test data."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def _build(self) -> Module:
+        """Return the model with its starting parameters."""
+        raise NotImplementedError
+
+    def _batches(self, loader: DataLoader) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return the batches to train on."""
+        return loader
+
+    @abstractmethod
+    def _conclude(
+        self, outputs: Tensor, targets: NDArray[Any]
+    ) -> tuple[dict[str, float], dict[str, Figure]]:
+        """Return metrics and figures, given finite outputs for the test (or training) data."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Return one line about the data, the model and the settings."""
+        used = self.settings
+        size = f"{len(self._train[0]):,} training"
+        size += "" if self._test is None else f" and {len(self._test[0]):,} test"
+        weights = sum(parameter.numel() for parameter in self.model.parameters())
+        decay = "" if used["decay_rate"] is None else f" x {used['decay_rate']:g}^(updates/1000)"
+        return (
+            f"{self.name}: {size} samples, {weights:,} parameters; {used['optimizer']}, "
+            f"lr {used['lr']:g}{decay}, batch size {used['batch_size']}, seed {used['seed']}, "
+            f"on {used['device']}"
+        )
+
+    def run(self, report: Report) -> Outcome:
+        """Train and measure; once, as the model is then trained.
+
+        Parameters
+        ----------
+        report : Report
+            Is told of every step, and of the epochs worth a row.
+
+        Raises
+        ------
+        Diverged
+            If the loss or an output stops being a finite number.
+        """
+        epochs: int = self.settings["epochs"]
+        every = 1 if epochs <= 2 * _ROWS else epochs // _ROWS
+        tests: dict[str, list[float]] = {}
+        label = f"epoch 1/{epochs}"
+        begin = time.perf_counter()
+
+        def step(samples: int, loss: Tensor) -> None:
+            report.advance(samples, label, loss)
+
+        def show(epoch: Epoch) -> None:
+            nonlocal label
+            label = f"epoch {epoch.number + 1}/{epochs}"
+            if epoch.number % every and epoch.number not in (1, epochs):
+                return
+            loss = epoch.loss.read()
+            if not np.isfinite(loss):
+                raise Diverged(self._advice(f"the loss is {loss} in epoch {epoch.number}"))
+            row = {"epoch": f"{epoch.number}", self.loss_name: f"{loss:.6g}"}
+            if self.metric is not None:
+                row["accuracy"] = _percent(epoch.metric.read())
+            if self._test is not None and self.metric is not None:
+                measures = {"loss": self.loss_fn, "accuracy": self.metric}
+                test = evaluate(self.model, self._final_loader, measures)
+                row["test loss"] = f"{test['loss']:.6g}"
+                row["test accuracy"] = _percent(test["accuracy"])
+                for key, value in [("epoch", epoch.number), *test.items()]:
+                    tests.setdefault(f"test_{key}", []).append(value)
+            report.row(row | {"elapsed": f"{time.perf_counter() - begin:.1f} s"})
+
+        # An overflow is reported once, as Diverged, and not by NumPy at every operation.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            with report.working(epochs * len(self._train[0]), "samples"):
+                done = fit(
+                    self.model,
+                    self.loss_fn,
+                    self._optimizer,
+                    self._loader,
+                    epochs,
+                    metric=self.metric,
+                    on_step=step,
+                    on_epoch=show,
+                )
+            seconds = time.perf_counter() - begin
+            outputs = predict(self.model, self._final_loader)
+        if not bool(outputs.isfinite().all()):
+            raise Diverged(self._advice("the model's outputs are not finite after the last epoch"))
+        history = {"loss": [epoch.loss.read() for epoch in done]}
+        if self.metric is not None:
+            history["accuracy"] = [epoch.metric.read() for epoch in done]
+        with report.busy("drawing the figures"):
+            metrics, figures = self._conclude(outputs, self._final[1])
+            figures = {"loss": self._loss_figure(history["loss"], tests)} | figures
+        return Outcome(self.model, metrics | {"seconds": seconds}, history | tests, figures)
+
+    def _loss_figure(self, losses: list[float], tests: dict[str, list[float]]) -> Figure:
+        both = len(tests.get("test_loss", ())) == len(losses)
+        return plot.loss_curve(
+            {"training": losses, "test": tests["test_loss"]} if both else losses,
+            ylabel=f"{self.loss_name} loss" if self.loss_name != "loss" else "Loss",
+            start=1,
+        )
+
+    def _advice(self, problem: str) -> str:
+        return (
+            f"{self.name}: training diverged, {problem}; "
+            f"try a learning rate below {self.settings['lr']:g} (--lr)"
+        )
+
+
+class LinearRegression(Job):
+    """Twenty features, one output, and an optimum that is known: the least-squares solution."""
+
+    name = "linear-regression"
+    # Adam at this rate is at the optimum by then, to rounding, and leaves it again some time later.
+    epochs = 1000
+    learning_rates: ClassVar = {
+        "adam": 1.0,
+        "adamw": 1.0,
+        "sgd": 0.1,
+        "momentum": 0.1,
+        "rmsprop": 0.3,
+    }
+    loss_fn = staticmethod(mse_loss)
+    loss_name = "MSE"
+
+    def _load(self, data: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
+        _refuse(self.name, data)
+        return linear_regression(), None
+
+    def _build(self) -> Module:
+        return linear_model(self._train[0].shape[1])
+
+    def _conclude(
+        self, outputs: Tensor, targets: NDArray[Any]
+    ) -> tuple[dict[str, float], dict[str, Figure]]:
+        predicted = host(outputs)
+        mse = float(np.mean((predicted - targets) ** 2))
+        inputs = np.column_stack([self._train[0], np.ones(len(targets))])
+        solution = np.linalg.lstsq(inputs, targets, rcond=None)[0]
+        least = float(np.mean((inputs @ solution - targets) ** 2))
+        metrics = {
+            "mse": mse,
+            "least_squares_mse": least,
+            "relative_excess": mse / least - 1,
+            "r2": 1 - mse / float(np.var(targets)),
+        }
+        return metrics, {"predictions": plot.predicted_vs_true(targets, predicted)}
+
+
+class BreastCancer(Job):
+    """A 30-16-8-1 network of sigmoids that tells benign from malignant tumours."""
+
+    name = "breast-cancer"
+    epochs = 100
+    learning_rates: ClassVar = {
+        "adam": 0.01,
+        "adamw": 0.01,
+        "sgd": 1.0,
+        "momentum": 0.1,
+        "rmsprop": 0.01,
+    }
+    loss_fn = staticmethod(binary_cross_entropy_with_logits)
+    metric = staticmethod(binary_accuracy)
+
+    def _load(self, data: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
+        _refuse(self.name, data)
+        train, test = breast_cancer()
+        return train, test
+
+    def _build(self) -> Module:
+        return sigmoid_net(self._train[0].shape[1], 16, 8, 1)
+
+    def _conclude(
+        self, outputs: Tensor, targets: NDArray[Any]
+    ) -> tuple[dict[str, float], dict[str, Figure]]:
+        from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
+
+        logits = host(outputs)
+        guesses = (logits > 0).astype(np.int64)
+        precision, recall, _ = precision_recall_curve(targets.ravel(), logits.ravel())
+        true = Tensor(targets).to(outputs.device)
+        metrics = {
+            "test_loss": self.loss_fn(outputs, true).item(),
+            "test_accuracy": float(np.mean(guesses == targets)),
+            "roc_auc": float(roc_auc_score(targets.ravel(), logits.ravel())),
+            "pr_auc": float(auc(recall, precision)),
+        }
+        names = ("malignant", "benign")
+        return metrics, {
+            "roc_and_pr": plot.roc_and_pr(targets, logits),
+            "confusion_matrix": plot.confusion_matrix(
+                targets.astype(np.int64), guesses, classes=2, names=names
+            ),
+        }
+
+
+class Mnist(Job):
+    """Handwritten digits, moved about by a pixel, and a small convolutional network."""
+
+    name = "mnist"
+    epochs = 10
+    batch_size = 64
+    learning_rates: ClassVar = {
+        "adam": 1e-3,
+        "adamw": 1e-3,
+        "sgd": 0.1,
+        "momentum": 0.02,
+        "rmsprop": 1e-3,
+    }
+    loss_fn = staticmethod(cross_entropy)
+    metric = staticmethod(accuracy)
+
+    def _load(self, data: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
+        train, test = mnist(data)
+        if train[0].shape[1:] != (28, 28):
+            raise DataError(
+                f"the images in {data} are {train[0].shape[1:]}, but the network takes (28, 28)"
+            )
+        for what, (images, _) in (("training", train), ("test", test)):
+            if not len(images):
+                raise DataError(f"there are no {what} images in {data}")
+        return (normalize_images(train[0]), train[1]), (normalize_images(test[0]), test[1])
+
+    def _build(self) -> Module:
+        return ConvNet()
+
+    def _batches(self, loader: DataLoader) -> Iterable[tuple[Tensor, Tensor]]:
+        return Shifted(loader, 1)
+
+    def _conclude(
+        self, outputs: Tensor, targets: NDArray[Any]
+    ) -> tuple[dict[str, float], dict[str, Figure]]:
+        guesses = host(outputs.argmax(1))
+        metrics = {
+            "test_loss": self.loss_fn(outputs, Tensor(targets).to(outputs.device)).item(),
+            "test_accuracy": float(np.mean(guesses == targets)),
+        }
+        return metrics, {
+            "confusion_matrix": plot.confusion_matrix(targets, guesses),
+            "misclassified": plot.misclassified(self._final[0], targets, guesses),
+            "filters": plot.filters(self.model.conv1.weight),
+        }
+
+
+JOBS: dict[str, type[Job]] = {job.name: job for job in (LinearRegression, BreastCancer, Mnist)}
+
+
+def _refuse(name: str, data: object) -> None:
+    if data is not None:
+        raise ArgumentError(f"{name} brings its own data; a data folder ({data}) is for mnist only")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
