@@ -175,9 +175,7 @@ def test_corrupt_files_are_data_errors(change, whole_file, tmp_path):
 
 
 @given(position=st.integers(0, 200), byte=st.integers(0, 255))
-def test_a_changed_byte_gives_tensors_or_a_data_error(
-    position, byte, whole_file, tmp_path_factory
-):
+def test_a_changed_byte_gives_tensors_or_a_data_error(position, byte, whole_file, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "flip.safetensors"
     data = bytearray(whole_file)
     data[position % len(data)] = byte
