@@ -313,3 +313,39 @@ def test_a_failed_operation_leaves_the_graph_as_it_was():
         y[5] = 1.0
     y.sum().backward()
     assert x.grad.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sum",
+        "mean",
+        "var",
+        "std",
+        "max",
+        "min",
+        "amax",
+        "amin",
+        "argmax",
+        "argmin",
+        "softmax",
+        "logsumexp",
+        "cumsum",
+        "reshape",
+        "flatten",
+        "permute",
+        "transpose",
+        "squeeze",
+        "unsqueeze",
+        "flip",
+        "split",
+        "pad",
+        "gather",
+        "one_hot",
+        "exp",
+        "relu",
+    ],
+)
+def test_what_is_no_tensor_is_refused_by_name(name):
+    with pytest.raises(DTypeError, match=rf"{name}: expected a Tensor, got list"):
+        getattr(tg, name)([1.0, 2.0])

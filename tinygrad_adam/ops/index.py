@@ -30,7 +30,7 @@ from ..errors import (
     OutOfRangeError,
     ShapeError,
 )
-from .promote import cast, kind
+from .promote import cast, kind, takes_tensor
 from .shape import reshape
 
 __all__ = ["gather", "getitem", "one_hot", "setitem"]
@@ -331,6 +331,7 @@ PUT_ALONG = op(
 )
 
 
+@takes_tensor
 def gather(input: Any, dim: int, index: Any) -> Any:
     """Return the elements that `index` points to along one axis.
 
@@ -387,6 +388,7 @@ def gather(input: Any, dim: int, index: Any) -> Any:
     return apply(GATHER, (input,), {"index": at, "axis": axis})
 
 
+@takes_tensor
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """Return int64 zeros with a 1 at the class each element names, along a new last axis.
 

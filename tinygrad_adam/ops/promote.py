@@ -7,8 +7,9 @@ integer meeting a float takes the float's type, where NumPy would widen to float
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -17,7 +18,15 @@ from ..autograd.registry import op
 from ..device import array_module
 from ..errors import DTypeError
 
-__all__ = ["CAST", "cast", "get_default_dtype", "operands", "result_type", "set_default_dtype"]
+__all__ = [
+    "CAST",
+    "cast",
+    "get_default_dtype",
+    "operands",
+    "result_type",
+    "set_default_dtype",
+    "takes_tensor",
+]
 
 Scalar = bool | int | float
 _KINDS = {"b": 0, "i": 1, "u": 1, "f": 2}
@@ -125,6 +134,25 @@ def cast(x: Any, dtype: Any) -> Any:
         return x
     kind(wanted)
     return apply(CAST, (x,), {"dtype": wanted})
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def takes_tensor(function: Callable[P, R]) -> Callable[P, R]:
+    """Make `function` refuse a first operand that is no Tensor, saying what to do instead."""
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if args and not isinstance(args[0], Variable):
+            raise DTypeError(
+                f"{function.__name__}: expected a Tensor, got {type(args[0]).__name__}; "
+                "wrap it with tg.tensor(...)"
+            )
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def operands(name: str, *values: Any, floating: bool = False) -> list[Any]:

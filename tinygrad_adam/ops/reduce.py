@@ -13,7 +13,7 @@ from ..device import array_module, device_guard
 from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from .elementwise import clone, maximum, minimum
 from .index import gather
-from .promote import cast, operands
+from .promote import cast, operands, takes_tensor
 from .shape import reshape, squeeze
 
 __all__ = [
@@ -92,6 +92,7 @@ SUM = op(
 )
 
 
+@takes_tensor
 def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     r"""Return the sum :math:`\sum_i x_i` over all elements, or along the axes `dim`.
 
@@ -143,6 +144,7 @@ MEAN = op(
 )
 
 
+@takes_tensor
 def mean(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     r"""Return the mean :math:`\frac1n \sum_i x_i` over all elements, or along the axes `dim`.
 
@@ -212,6 +214,7 @@ STD = op(
 )
 
 
+@takes_tensor
 def var(input: Any, dim: Dim = None, keepdim: bool = False, *, correction: float = 1) -> Any:
     r"""Return the variance :math:`\frac{1}{n - c} \sum_i (x_i - \bar x)^2`.
 
@@ -240,6 +243,7 @@ def var(input: Any, dim: Dim = None, keepdim: bool = False, *, correction: float
     return apply(VAR, (x,), settings)
 
 
+@takes_tensor
 def std(input: Any, dim: Dim = None, keepdim: bool = False, *, correction: float = 1) -> Any:
     """Return the standard deviation, the square root of `var`.
 
@@ -295,6 +299,7 @@ def _extreme(name: str, operation: Any, x: Any, dim: Dim, keepdim: bool) -> Any:
     return apply(operation, (x,), {"axis": axis, "keepdims": keepdim})
 
 
+@takes_tensor
 def amax(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Return the largest element, or the largest along the axes `dim`.
 
@@ -325,6 +330,7 @@ def amax(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     return _extreme("amax", AMAX, input, dim, keepdim)
 
 
+@takes_tensor
 def amin(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Return the smallest element, or the smallest along the axes `dim`; see `amax`."""
     return _extreme("amin", AMIN, input, dim, keepdim)
@@ -343,6 +349,7 @@ def _indices(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
         return variable(xp.asarray(found, dtype=np.int64))
 
 
+@takes_tensor
 def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return where the largest element is, as int64; the first of several.
 
@@ -368,6 +375,7 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return _indices("argmax", input, dim, keepdim)
 
 
+@takes_tensor
 def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return where the smallest element is, as int64; the first of several.  See `argmax`."""
     return _indices("argmin", input, dim, keepdim)
@@ -395,6 +403,7 @@ def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, kee
     return ValuesAndIndices(values if keepdim else squeeze(values, axis), at)
 
 
+@takes_tensor
 def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the largest element; with `dim`, a pair (values, indices) along that axis.
 
@@ -423,6 +432,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return _along("max", argmax, amax, maximum, input, dim, keepdim)
 
 
+@takes_tensor
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the smallest element; with `dim`, a pair (values, indices).  See `max`."""
     return _along("min", argmin, amin, minimum, input, dim, keepdim)
@@ -474,6 +484,7 @@ LOG_SOFTMAX = op(
 )
 
 
+@takes_tensor
 def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Any:
     r"""Return :math:`\ln \sum_i e^{x_i}` along the axes `dim`, without overflow.
 
@@ -500,6 +511,7 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Any:
     return apply(LOGSUMEXP, (x,), {"axis": axes_of("logsumexp", x, dim), "keepdims": keepdim})
 
 
+@takes_tensor
 def softmax(input: Any, dim: int) -> Any:
     r"""Return :math:`e^{x_i} / \sum_j e^{x_j}` along the axis `dim`, without overflow.
 
@@ -524,6 +536,7 @@ def softmax(input: Any, dim: int) -> Any:
     return _rowwise("softmax", SOFTMAX, x, dim)
 
 
+@takes_tensor
 def log_softmax(input: Any, dim: int) -> Any:
     r"""Return :math:`x_i - \ln \sum_j e^{x_j}` along the axis `dim`: the log of `softmax`.
 
@@ -562,6 +575,7 @@ CUMSUM = op(
 )
 
 
+@takes_tensor
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     r"""Return the running sums :math:`y_k = \sum_{i \le k} x_i` along the axis `dim`.
 

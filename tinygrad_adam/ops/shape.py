@@ -15,7 +15,7 @@ import numpy as np
 from ..autograd.graph import Variable, apply
 from ..autograd.registry import op
 from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
-from .promote import cast, result_type
+from .promote import cast, result_type, takes_tensor
 
 __all__ = [
     "T", "broadcast_to", "cat", "chunk", "contiguous", "expand", "flatten", "flip", "mT", "movedim",
@@ -77,6 +77,7 @@ def sizes(name: str, shape: tuple[Any, ...]) -> Shape:
         raise DTypeError(f"{name}: sizes must be integers, got {dims}") from None
 
 
+@takes_tensor
 def reshape(input: Any, *shape: Any) -> Any:
     """Return the same elements, in row-major order, in another shape.
 
@@ -118,6 +119,7 @@ def reshape(input: Any, *shape: Any) -> Any:
     return apply(RESHAPE, (input,), {"shape": new})
 
 
+@takes_tensor
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Return `input` with the axes `start_dim` to `end_dim` merged into one.
 
@@ -159,6 +161,7 @@ def _axis(name: str, shape: Shape, dim: int, extra: int = 0) -> int:
     return dim % ndim
 
 
+@takes_tensor
 def permute(input: Any, *dims: Any) -> Any:
     """Return a view with the axes in the order `dims`.
 
@@ -187,6 +190,7 @@ def permute(input: Any, *dims: Any) -> Any:
     return apply(TRANSPOSE, (input,), {"axes": axes})
 
 
+@takes_tensor
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Return a view with two axes exchanged.
 
@@ -215,6 +219,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     return apply(TRANSPOSE, (input,), {"axes": tuple(order)})
 
 
+@takes_tensor
 def movedim(input: Any, source: int, destination: int) -> Any:
     """Return a view with the axis `source` moved to `destination`, the others in order."""
     shape = input._data.shape
@@ -223,11 +228,13 @@ def movedim(input: Any, source: int, destination: int) -> Any:
     return apply(TRANSPOSE, (input,), {"axes": tuple(order)})
 
 
+@takes_tensor
 def T(input: Any) -> Any:
     """Return a view with the axes in reverse order."""
     return apply(TRANSPOSE, (input,), {"axes": tuple(range(input._data.ndim))[::-1]})
 
 
+@takes_tensor
 def mT(input: Any) -> Any:
     """Return a view with the last two axes exchanged: each matrix transposed."""
     if input._data.ndim < 2:
@@ -235,6 +242,7 @@ def mT(input: Any) -> Any:
     return apply(MT, (input,))
 
 
+@takes_tensor
 def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
     """Return a view without the axes of length 1, or without those in `dim` that have length 1.
 
@@ -265,6 +273,7 @@ def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
     return apply(RESHAPE, (input,), {"shape": new})
 
 
+@takes_tensor
 def unsqueeze(input: Any, dim: int) -> Any:
     """Return a view with a new axis of length 1 at `dim`.
 
@@ -290,6 +299,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
     return apply(RESHAPE, (input,), {"shape": (*shape[:at], 1, *shape[at:])})
 
 
+@takes_tensor
 def broadcast_to(input: Any, *shape: Any) -> Any:
     """Return a read-only view of `input` repeated up to `shape` by NumPy's broadcasting.
 
@@ -331,6 +341,7 @@ def broadcast_to(input: Any, *shape: Any) -> Any:
 expand = broadcast_to
 
 
+@takes_tensor
 def flip(input: Any, dims: int | Sequence[int]) -> Any:
     """Return a copy with the order of the elements reversed along the axes `dims`.
 
@@ -358,6 +369,7 @@ def flip(input: Any, dims: int | Sequence[int]) -> Any:
     return apply(FLIP, (input,), {"axis": axes})
 
 
+@takes_tensor
 def contiguous(input: Any) -> Any:
     """Return `input` itself if it is row-major in memory, otherwise a copy that is."""
     return input if input._data.flags.c_contiguous else apply(CONTIGUOUS, (input,))
@@ -461,6 +473,7 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     return cat([unsqueeze(t, at) for t in parts], at)
 
 
+@takes_tensor
 def split(
     tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Any, ...]:
@@ -514,6 +527,7 @@ def split(
     return tuple(pieces)
 
 
+@takes_tensor
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """Return views of at most `chunks` pieces of equal length along an axis; see `split`."""
     if chunks < 1:
@@ -544,6 +558,7 @@ PAD = op(
 )
 
 
+@takes_tensor
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
     """Return `input` with a constant border.
 
