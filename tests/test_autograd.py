@@ -361,6 +361,15 @@ def test_parameter_update_between_forward_and_backward_is_noticed(change):
         y.backward()
 
 
+def test_change_before_the_forward_pass_is_fine():
+    w = leaf([1.0, 2.0])
+    with tg.no_grad():
+        w.fill_(3.0)
+    y = w.exp().log() * w
+    y.sum().backward()
+    np.testing.assert_allclose(w.grad.data, [6.0, 6.0])
+
+
 def test_replaced_data_leaves_the_old_aliases():
     w = leaf([1.0, 2.0])
     old = w.detach()
