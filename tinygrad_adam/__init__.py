@@ -18,9 +18,11 @@ from . import autograd, cuda, errors
 from .autograd import enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,
+    as_tensor,
     empty,
     empty_like,
     eye,
+    from_numpy,
     full,
     full_like,
     linspace,
@@ -32,6 +34,7 @@ from .creation import (
     randn,
     randn_like,
     randperm,
+    tensor,
     zeros,
     zeros_like,
 )
@@ -74,6 +77,7 @@ from .ops.elementwise import (
     where,
 )
 from .ops.index import gather, one_hot
+from .ops.join import cat, chunk, split, stack
 from .ops.linear import matmul
 from .ops.promote import get_default_dtype, result_type, set_default_dtype
 from .ops.reduce import (
@@ -82,33 +86,27 @@ from .ops.reduce import (
     argmax,
     argmin,
     cumsum,
-    log_softmax,
-    logsumexp,
     max,
     mean,
     min,
-    softmax,
     std,
     sum,
     var,
 )
 from .ops.shape import (
     broadcast_to,
-    cat,
-    chunk,
     flatten,
     flip,
     movedim,
     pad,
     permute,
     reshape,
-    split,
     squeeze,
-    stack,
     transpose,
     unsqueeze,
 )
-from .tensor import Tensor, as_tensor, from_numpy, tensor
+from .ops.softmax import log_softmax, logsumexp, softmax
+from .tensor import Tensor
 
 if _TYPE_CHECKING:
     from . import compat, data, nn, optim, plot, train

@@ -1,4 +1,4 @@
-"""Functions that make tensors: constants, ranges, random numbers.
+"""Functions that make tensors: from data, constants, ranges, random numbers.
 
 Random numbers are drawn on the host and then moved, so a seed gives the same ones everywhere.
 """
@@ -9,16 +9,148 @@ from typing import Any
 
 import numpy as np
 
-from .device import Device, Generator, default_generator, to_device
-from .errors import ArgumentError
-from .ops.promote import get_default_dtype
+from .autograd.graph import Variable
+from .device import (
+    Array,
+    Device,
+    Generator,
+    array_module,
+    asarray,
+    default_generator,
+    device_guard,
+    to_device,
+)
+from .errors import ArgumentError, DTypeError, ShapeError
+from .ops.promote import element_type, get_default_dtype, kind
 from .ops.shape import sizes
 from .tensor import Tensor
 
 __all__ = [
-    "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "ones", "ones_like",
-    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "zeros", "zeros_like",
+    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
+    "linspace", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like",
+    "randperm", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
+
+
+# --- from data --------------------------------------------------------------------------------
+
+
+def _read(data: Any, dtype: Any, device: Any) -> Array:
+    """Return `data` as an array: Python floats in the default type, integers as int64."""
+    if isinstance(data, Variable):
+        array = data._data
+    elif hasattr(data, "dtype") and hasattr(data, "shape"):
+        array = asarray(data)
+    else:
+        try:
+            array = np.asarray(_plain(data))
+        except ValueError as error:
+            raise ShapeError(f"tensor: {error}") from error
+        if dtype is None and array.dtype.kind == "f":
+            array = array.astype(get_default_dtype())
+        if dtype is None and not array.size:
+            array = array.astype(get_default_dtype())
+        array = array if dtype is None else array.astype(element_type(dtype))
+        return to_device(array, device)
+    kind(array.dtype)
+    if device is not None:
+        array = to_device(array, device)
+    elif not isinstance(data, Variable) and isinstance(array, np.ndarray):
+        array = to_device(array, None)
+    with device_guard(array):
+        return array if dtype is None else array.astype(element_type(dtype), copy=False)
+
+
+def _plain(data: Any) -> Any:
+    """Return nested lists with the tensors in them turned into numbers or arrays."""
+    if isinstance(data, Variable):
+        return data._data.item() if not data._data.ndim else to_device(data._data, "cpu")
+    if isinstance(data, (list, tuple)):
+        return [_plain(d) for d in data]
+    return data
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return a new leaf tensor with a copy of `data`.
+
+    Parameters
+    ----------
+    data : number, nested list, array or Tensor
+        The elements.
+    dtype : dtype, optional
+        Element type.  Left out, arrays keep theirs, Python floats get the default type (float32)
+        and Python integers int64.
+    device : str, optional
+        Where to put it; the default device when left out, except that a Tensor stays where it is.
+    requires_grad : bool
+        Whether `backward` should fill its `grad`.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If the rows of a nested list have different lengths.
+    DTypeError
+        If the elements are no numbers.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.tensor([[1, 2], [3, 4]]).dtype, tg.tensor(0.5).dtype
+    (dtype('int64'), dtype('float32'))
+    """
+    array = _read(data, dtype, device)
+    kind(array.dtype)
+    source = data._data if isinstance(data, Variable) else data
+    xp = array_module(array)
+    if (
+        hasattr(source, "dtype")
+        and array_module(source) is xp
+        and xp.may_share_memory(array, source)
+    ):
+        with device_guard(array):
+            array = array.copy()
+    return Tensor(array, requires_grad)
+
+
+def as_tensor(data: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return `data` as a tensor, without copying if it is one, or an array, of that type already.
+
+    Parameters
+    ----------
+    data, dtype, device
+        As for `tensor`.
+
+    Returns
+    -------
+    Tensor
+        Shares memory with `data` where nothing had to change.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_adam as tg
+    >>> a = np.zeros(2)
+    >>> tg.as_tensor(a).data is a
+    True
+    """
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype, device=device)
+    return Tensor(_read(data, dtype, device))
+
+
+def from_numpy(array: Any) -> Tensor:
+    """Return a CPU tensor on the memory of a NumPy array: writing to one writes to the other."""
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
+    return Tensor(array)
+
+
+# --- constants and ranges ---------------------------------------------------------------------
 
 
 def _made(array: Any, device: Any, requires_grad: bool) -> Tensor:

@@ -19,7 +19,6 @@ from .device import (
     Array,
     Device,
     array_module,
-    asarray,
     device_guard,
     device_of,
     is_writable,
@@ -27,13 +26,15 @@ from .device import (
 )
 from .errors import DeviceError, DTypeError, GraphError, InPlaceError, ShapeError
 from .ops import elementwise as ew
+from .ops import join
 from .ops import reduce as red
 from .ops import shape as shp
+from .ops import softmax as sft
 from .ops.index import gather, getitem, setitem
 from .ops.linear import matmul
-from .ops.promote import cast, get_default_dtype, kind
+from .ops.promote import cast, element_type, kind
 
-__all__ = ["RemovableHandle", "Tensor", "as_tensor", "from_numpy", "tensor"]
+__all__ = ["RemovableHandle", "Tensor"]
 
 TO_DEVICE = op(
     "to_device",
@@ -340,7 +341,7 @@ class Tensor(Variable):
                 settings = {"source": self.device, "target": target}
                 out = apply(TO_DEVICE, (out,), settings)
         if dtype is not None:
-            out = cast(out, _dtype(dtype))
+            out = cast(out, element_type(dtype))
         return ew.clone(out) if copy and out is self else out
 
     def cpu(self) -> Tensor:
@@ -632,9 +633,9 @@ class Tensor(Variable):
     amin = red.amin
     argmax = red.argmax
     argmin = red.argmin
-    logsumexp = red.logsumexp
-    softmax = red.softmax
-    log_softmax = red.log_softmax
+    logsumexp = sft.logsumexp
+    softmax = sft.softmax
+    log_softmax = sft.log_softmax
     cumsum = red.cumsum
     reshape = shp.reshape
     flatten = shp.flatten
@@ -647,8 +648,8 @@ class Tensor(Variable):
     broadcast_to = shp.broadcast_to
     flip = shp.flip
     contiguous = shp.contiguous
-    split = shp.split
-    chunk = shp.chunk
+    split = join.split
+    chunk = join.chunk
     gather = gather
     T = property(shp.T)
     mT = property(shp.mT)
@@ -711,129 +712,3 @@ def _logical(symbol: str, function: Any, a: Tensor, b: Any) -> Tensor:
 
 def _tensor_operand(value: Any) -> Any:
     return variable(value) if hasattr(value, "dtype") and not isinstance(value, Variable) else value
-
-
-def _dtype(spec: Any) -> np.dtype[Any]:
-    try:
-        found: np.dtype[Any] = np.dtype(spec)
-    except TypeError:
-        raise DTypeError(f"{spec!r} is neither an element type nor a device") from None
-    return found
-
-
-# --- making tensors from data -------------------------------------------------------------------
-
-
-def _read(data: Any, dtype: Any, device: Any) -> Array:
-    """Return `data` as an array: Python floats in the default type, integers as int64."""
-    if isinstance(data, Variable):
-        array = data._data
-    elif hasattr(data, "dtype") and hasattr(data, "shape"):
-        array = asarray(data)
-    else:
-        try:
-            array = np.asarray(_plain(data))
-        except ValueError as error:
-            raise ShapeError(f"tensor: {error}") from error
-        if dtype is None and array.dtype.kind == "f":
-            array = array.astype(get_default_dtype())
-        if dtype is None and not array.size:
-            array = array.astype(get_default_dtype())
-        array = array if dtype is None else array.astype(_dtype(dtype))
-        return to_device(array, device)
-    kind(array.dtype)
-    if device is not None:
-        array = to_device(array, device)
-    elif not isinstance(data, Variable) and isinstance(array, np.ndarray):
-        array = to_device(array, None)
-    with device_guard(array):
-        return array if dtype is None else array.astype(_dtype(dtype), copy=False)
-
-
-def _plain(data: Any) -> Any:
-    """Return nested lists with the tensors in them turned into numbers or arrays."""
-    if isinstance(data, Variable):
-        return data._data.item() if not data._data.ndim else to_device(data._data, "cpu")
-    if isinstance(data, (list, tuple)):
-        return [_plain(d) for d in data]
-    return data
-
-
-def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Return a new leaf tensor with a copy of `data`.
-
-    Parameters
-    ----------
-    data : number, nested list, array or Tensor
-        The elements.
-    dtype : dtype, optional
-        Element type.  Left out, arrays keep theirs, Python floats get the default type (float32)
-        and Python integers int64.
-    device : str, optional
-        Where to put it; the default device when left out, except that a Tensor stays where it is.
-    requires_grad : bool
-        Whether `backward` should fill its `grad`.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    ShapeError
-        If the rows of a nested list have different lengths.
-    DTypeError
-        If the elements are no numbers.
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> tg.tensor([[1, 2], [3, 4]]).dtype, tg.tensor(0.5).dtype
-    (dtype('int64'), dtype('float32'))
-    """
-    array = _read(data, dtype, device)
-    kind(array.dtype)
-    source = data._data if isinstance(data, Variable) else data
-    xp = array_module(array)
-    if (
-        hasattr(source, "dtype")
-        and array_module(source) is xp
-        and xp.may_share_memory(array, source)
-    ):
-        with device_guard(array):
-            array = array.copy()
-    return Tensor(array, requires_grad)
-
-
-def as_tensor(data: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """Return `data` as a tensor, without copying if it is one, or an array, of that type already.
-
-    Parameters
-    ----------
-    data, dtype, device
-        As for `tensor`.
-
-    Returns
-    -------
-    Tensor
-        Shares memory with `data` where nothing had to change.
-
-    Examples
-    --------
-    >>> import numpy as np, tinygrad_adam as tg
-    >>> a = np.zeros(2)
-    >>> tg.as_tensor(a).data is a
-    True
-    """
-    if isinstance(data, Tensor):
-        return data.to(dtype=dtype, device=device)
-    return Tensor(_read(data, dtype, device))
-
-
-def from_numpy(array: Any) -> Tensor:
-    """Return a CPU tensor on the memory of a NumPy array: writing to one writes to the other."""
-    if not isinstance(array, np.ndarray):
-        raise DTypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
-    return Tensor(array)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..creation import as_tensor
 from ..device import (
     Array,
     Device,
@@ -24,7 +25,7 @@ from ..device import (
     to_device,
 )
 from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ShapeError
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
 
 __all__ = ["DataLoader", "TensorDataset"]
 

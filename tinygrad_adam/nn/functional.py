@@ -22,8 +22,8 @@ from ..ops.loss import (
     nll_loss,
 )
 from ..ops.pool import avg_pool2d, max_pool2d
-from ..ops.reduce import log_softmax, softmax
 from ..ops.shape import pad
+from ..ops.softmax import log_softmax, softmax
 
 __all__ = [
     "avg_pool2d",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numbers
 from typing import Any, Literal
 
+from ..creation import as_tensor
 from ..errors import ArgumentError
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
 from . import functional as F
 from .module import Module
 

@@ -14,8 +14,9 @@ from .elementwise import abs as absolute
 from .elementwise import add, mul, sub, where
 from .index import check_classes, gather
 from .linear import same_type
-from .reduce import log_softmax, mean, sum
+from .reduce import mean, sum
 from .shape import reshape, squeeze, unsqueeze
+from .softmax import log_softmax
 
 __all__ = [
     "binary_cross_entropy",

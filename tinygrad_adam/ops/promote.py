@@ -21,6 +21,7 @@ from ..errors import DTypeError
 __all__ = [
     "CAST",
     "cast",
+    "element_type",
     "get_default_dtype",
     "operands",
     "result_type",
@@ -79,6 +80,15 @@ def kind(dtype: Any) -> int:
         raise DTypeError(
             f"elements of type {dtype} are not supported; use bool, integers or floats"
         ) from None
+
+
+def element_type(spec: Any) -> np.dtype[Any]:
+    """Return the dtype that `spec` names, or raise DTypeError."""
+    try:
+        found: np.dtype[Any] = np.dtype(spec)
+    except TypeError:
+        raise DTypeError(f"{spec!r} is neither an element type nor a device") from None
+    return found
 
 
 def _highest(dtypes: Sequence[Any]) -> Any:

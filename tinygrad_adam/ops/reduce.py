@@ -10,15 +10,14 @@ import numpy as np
 from ..autograd.graph import Variable, apply, variable
 from ..autograd.registry import op
 from ..device import array_module, device_guard
-from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from .elementwise import clone, maximum, minimum
 from .index import gather
-from .promote import cast, operands, takes_tensor
-from .shape import reshape, squeeze
+from .promote import cast, takes_tensor
+from .shape import one_axis, reshape, squeeze
 
 __all__ = [
-    "amax", "amin", "argmax", "argmin", "cumsum", "log_softmax", "logsumexp", "max", "mean",
-    "min", "softmax", "std", "sum", "var",
+    "amax", "amin", "argmax", "argmin", "cumsum", "max", "mean", "min", "std", "sum", "var",
 ]  # fmt: skip
 
 Dim = int | Sequence[int] | None
@@ -36,15 +35,9 @@ class ValuesAndIndices(NamedTuple):
 
 def axis_of(name: str, x: Any, dim: int | np.integer[Any]) -> int:
     """Return `dim` counted from the front; a 0-d tensor has axes 0 and -1, as in PyTorch."""
-    ndim = x._data.ndim or 1
     if not isinstance(dim, (int, np.integer)):
         raise DTypeError(f"{name}: dim must be an integer, got {type(dim).__name__}")
-    if not -ndim <= dim < ndim:
-        raise OutOfRangeError(
-            f"{name}: dim {dim} is out of range for shape {x._data.shape}; "
-            f"use {-ndim} to {ndim - 1}"
-        )
-    return int(dim) % ndim
+    return one_axis(name, x._data.shape, int(dim))
 
 
 def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:
@@ -61,22 +54,23 @@ def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:
     return axes if x._data.ndim else ()
 
 
-def _kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
+def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
     """Return `shape` with length 1 along `axis`."""
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
 
 
 def _spread(F: Any, g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
     """Undo a reduction's shape: repeat `g` along `axis` up to `shape`."""
-    return F.broadcast_to(F.reshape(g, shape=_kept(shape, axis)), shape=shape)
+    return F.broadcast_to(F.reshape(g, shape=kept(shape, axis)), shape=shape)
 
 
-def _unreduce(F: Any, v: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+def unreduce(F: Any, v: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
     """Give a reduction's result back its axes, of length 1, so that it broadcasts."""
-    return F.reshape(v, shape=_kept(shape, axis))
+    return F.reshape(v, shape=kept(shape, axis))
 
 
-def _count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
+def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
+    """Return how many elements of `shape` one result along `axis` combines."""
     n = 1
     for i in axis:
         n *= shape[i]
@@ -132,7 +126,7 @@ def _floating(name: str, x: Any) -> Any:
 
 
 def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    n = _count(x.shape, axis)
+    n = count(x.shape, axis)
     total = xp.sum(x, axis=axis, keepdims=keepdims)
     return total / n if n else total * float("nan")
 
@@ -140,7 +134,7 @@ def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 MEAN = op(
     "mean",
     _mean,
-    x=lambda F, g, x_shape, axis: _spread(F, g * (1 / (_count(x_shape, axis) or 1)), x_shape, axis),
+    x=lambda F, g, x_shape, axis: _spread(F, g * (1 / (count(x_shape, axis) or 1)), x_shape, axis),
 )
 
 
@@ -176,7 +170,7 @@ def mean(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 
 
 def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
-    n = _count(x.shape, axis)
+    n = count(x.shape, axis)
     if n - correction <= 0:
         return xp.sum(x, axis=axis, keepdims=keepdims) * float("nan")
     d = x - xp.sum(x, axis=axis, keepdims=True) / n
@@ -189,7 +183,7 @@ def _centred(F: Any, x: Any, axis: tuple[int, ...], scale: float) -> Any:
 
 
 def _per_degree(shape: tuple[int, ...], axis: tuple[int, ...], correction: float) -> float:
-    free = _count(shape, axis) - correction
+    free = count(shape, axis) - correction
     return 1 / free if free > 0 else float("nan")
 
 
@@ -197,7 +191,7 @@ VAR = op(
     "var",
     _var,
     x=lambda F, g, x, x_shape, axis, correction: (
-        _unreduce(F, g, x_shape, axis)
+        unreduce(F, g, x_shape, axis)
         * _centred(F, x, axis, 2 * _per_degree(x_shape, axis, correction))
     ),
 )
@@ -208,7 +202,7 @@ STD = op(
     ),
     # all elements equal: the slope is taken as 0, not 0 / 0
     x=lambda F, g, x, y, x_shape, axis, correction: (
-        _unreduce(F, F.where(y == 0, 0.0, g / F.where(y == 0, 1.0, y)), x_shape, axis)
+        unreduce(F, F.where(y == 0, 0.0, g / F.where(y == 0, 1.0, y)), x_shape, axis)
         * _centred(F, x, axis, _per_degree(x_shape, axis, correction))
     ),
 )
@@ -276,8 +270,8 @@ def _shared_by_winners(
     F: Any, g: Any, x: Any, y: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]
 ) -> Any:
     """Gradient of an extreme: split evenly among the elements that reach it."""
-    wins = F.cast(x == _unreduce(F, y, x_shape, axis), dtype=g.dtype)
-    return wins * (_unreduce(F, g, x_shape, axis) / F.sum(wins, axis=axis, keepdims=True))
+    wins = F.cast(x == unreduce(F, y, x_shape, axis), dtype=g.dtype)
+    return wins * (unreduce(F, g, x_shape, axis) / F.sum(wins, axis=axis, keepdims=True))
 
 
 AMAX = op(
@@ -294,7 +288,7 @@ AMIN = op(
 
 def _extreme(name: str, operation: Any, x: Any, dim: Dim, keepdim: bool) -> Any:
     axis = axes_of(name, x, dim)
-    if x._data.ndim and not _count(x._data.shape, axis):
+    if x._data.ndim and not count(x._data.shape, axis):
         raise ShapeError(f"{name}: no elements to choose from in shape {x._data.shape}, dim {dim}")
     return apply(operation, (x,), {"axis": axis, "keepdims": keepdim})
 
@@ -394,7 +388,7 @@ def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, kee
     if not x._data.size:
         shape = tuple(n for i, n in enumerate(x._data.shape) if i != axis)
         with device_guard(x._data):
-            where = variable(array_module(x._data).zeros(_kept(x._data.shape, (axis,)), np.int64))
+            where = variable(array_module(x._data).zeros(kept(x._data.shape, (axis,)), np.int64))
         at = where if keepdim else reshape(where, shape)
     else:
         where = arg(x, axis, True)
@@ -436,134 +430,6 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the smallest element; with `dim`, a pair (values, indices).  See `max`."""
     return _along("min", argmin, amin, minimum, input, dim, keepdim)
-
-
-# --- exponentials along an axis -----------------------------------------------------------------
-
-
-def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    if _count(x.shape, axis):
-        m = xp.max(x, axis=axis, keepdims=True)
-    else:
-        m = xp.full(_kept(x.shape, axis), -float("inf"), x.dtype)
-    finite = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
-    total = xp.sum(xp.exp(x - finite), axis=axis, keepdims=True)
-    # a sum of nothing but -inf has total 0, and its answer -inf is in m already
-    y = xp.log(xp.where(total == 0, 1, total)) + m
-    return y if keepdims else y.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axis))
-
-
-def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
-    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True)) if x.size else x
-    return e / xp.sum(e, axis=axis, keepdims=True)
-
-
-def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
-    if not x.size:
-        return x.copy()
-    d = x - xp.max(x, axis=axis, keepdims=True)
-    return d - xp.log(xp.sum(xp.exp(d), axis=axis, keepdims=True))
-
-
-LOGSUMEXP = op(
-    "logsumexp",
-    _logsumexp,
-    x=lambda F, g, x, y, x_shape, axis: (
-        _unreduce(F, g, x_shape, axis) * F.exp(x - _unreduce(F, y, x_shape, axis))
-    ),
-)
-SOFTMAX = op(
-    "softmax",
-    _softmax,
-    x=lambda F, g, y, axis: y * (g - F.sum(g * y, axis=(axis,), keepdims=True)),
-)
-LOG_SOFTMAX = op(
-    "log_softmax",
-    _log_softmax,
-    x=lambda F, g, y, axis: g - F.exp(y) * F.sum(g, axis=(axis,), keepdims=True),
-)
-
-
-@takes_tensor
-def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Any:
-    r"""Return :math:`\ln \sum_i e^{x_i}` along the axes `dim`, without overflow.
-
-    Parameters
-    ----------
-    input : Tensor
-        Integers are turned into floats.
-    dim : int or sequence of int
-        Axes to sum over.
-    keepdim : bool
-        Keep them with length 1.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> tg.logsumexp(tg.tensor([1000.0, 1000.0]), dim=0).item()
-    1000.693...
-    """
-    (x,) = operands("logsumexp", input, floating=True)
-    return apply(LOGSUMEXP, (x,), {"axis": axes_of("logsumexp", x, dim), "keepdims": keepdim})
-
-
-@takes_tensor
-def softmax(input: Any, dim: int) -> Any:
-    r"""Return :math:`e^{x_i} / \sum_j e^{x_j}` along the axis `dim`, without overflow.
-
-    Parameters
-    ----------
-    input : Tensor
-        Integers are turned into floats.
-    dim : int
-        The axis that will sum to 1.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> tg.softmax(tg.tensor([0.0, 0.0, -1e4]), dim=0)
-    tensor([0.5000, 0.5000, 0.0000])
-    """
-    (x,) = operands("softmax", input, floating=True)
-    return _rowwise("softmax", SOFTMAX, x, dim)
-
-
-@takes_tensor
-def log_softmax(input: Any, dim: int) -> Any:
-    r"""Return :math:`x_i - \ln \sum_j e^{x_j}` along the axis `dim`: the log of `softmax`.
-
-    Parameters
-    ----------
-    input, dim
-        As for `softmax`.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> tg.log_softmax(tg.tensor([0.0, -1000.0]), dim=0)
-    tensor([    0., -1000.])
-    """
-    (x,) = operands("log_softmax", input, floating=True)
-    return _rowwise("log_softmax", LOG_SOFTMAX, x, dim)
-
-
-def _rowwise(name: str, operation: Any, x: Any, dim: int) -> Any:
-    axis = axis_of(name, x, dim)
-    if not x._data.ndim:
-        return reshape(apply(operation, (reshape(x, (1,)),), {"axis": 0}), ())
-    return apply(operation, (x,), {"axis": axis})
 
 
 # --- running sums -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Operations that rearrange elements without changing them: shapes, axes, joining, padding.
+"""Operations that rearrange elements without changing them: shapes, axes, padding.
 
 Most return a view where NumPy can give one; writing into it then writes into the original, and the
 version counter they share tells the engine.
@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply
+from ..autograd.graph import apply
 from ..autograd.registry import op
 from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
-from .promote import cast, result_type, takes_tensor
+from .promote import takes_tensor
 
 __all__ = [
-    "T", "broadcast_to", "cat", "chunk", "contiguous", "expand", "flatten", "flip", "mT", "movedim",
-    "pad", "permute", "reshape", "split", "squeeze", "stack", "transpose", "unsqueeze",
+    "T", "broadcast_to", "contiguous", "expand", "flatten", "flip", "mT", "movedim",
+    "pad", "permute", "reshape", "squeeze", "transpose", "unsqueeze",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -141,7 +141,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     (2, 12)
     """
     shape = input._data.shape
-    first, last = _axis("flatten", shape, start_dim), _axis("flatten", shape, end_dim)
+    first, last = one_axis("flatten", shape, start_dim), one_axis("flatten", shape, end_dim)
     if not shape:
         return reshape(input, (1,))
     if first > last:
@@ -152,7 +152,8 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     return reshape(input, (*shape[:first], merged, *shape[last + 1 :]))
 
 
-def _axis(name: str, shape: Shape, dim: int, extra: int = 0) -> int:
+def one_axis(name: str, shape: Shape, dim: int, extra: int = 0) -> int:
+    """Return `dim` counted from the front, in `shape` with `extra` axes more."""
     ndim = max(len(shape) + extra, 1)  # a 0-d tensor has axes 0 and -1
     if not -ndim <= dim < ndim:
         raise OutOfRangeError(
@@ -184,7 +185,7 @@ def permute(input: Any, *dims: Any) -> Any:
     """
     shape = input._data.shape
     order = sizes("permute", dims)
-    axes = tuple(_axis("permute", shape, d) for d in order)
+    axes = tuple(one_axis("permute", shape, d) for d in order)
     if sorted(axes) != list(range(len(shape))):
         raise ShapeError(f"permute: {order} does not name each axis of shape {shape} once")
     return apply(TRANSPOSE, (input,), {"axes": axes})
@@ -212,7 +213,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     (4, 3, 2)
     """
     shape = input._data.shape
-    a, b = _axis("transpose", shape, dim0), _axis("transpose", shape, dim1)
+    a, b = one_axis("transpose", shape, dim0), one_axis("transpose", shape, dim1)
     order = list(range(len(shape)))
     if order:
         order[a], order[b] = order[b], order[a]
@@ -224,7 +225,8 @@ def movedim(input: Any, source: int, destination: int) -> Any:
     """Return a view with the axis `source` moved to `destination`, the others in order."""
     shape = input._data.shape
     order = list(range(len(shape)))
-    order.insert(_axis("movedim", shape, destination), order.pop(_axis("movedim", shape, source)))
+    moved = order.pop(one_axis("movedim", shape, source))
+    order.insert(one_axis("movedim", shape, destination), moved)
     return apply(TRANSPOSE, (input,), {"axes": tuple(order)})
 
 
@@ -268,7 +270,7 @@ def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
         looked_at = set(range(len(shape)))
     else:
         dims = (int(dim),) if isinstance(dim, (int, np.integer)) else dim
-        looked_at = {_axis("squeeze", shape, d) for d in dims}
+        looked_at = {one_axis("squeeze", shape, d) for d in dims}
     new = tuple(n for i, n in enumerate(shape) if n != 1 or i not in looked_at)
     return apply(RESHAPE, (input,), {"shape": new})
 
@@ -295,7 +297,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
     (3, 1)
     """
     shape = input._data.shape
-    at = _axis("unsqueeze", shape, dim, extra=1)
+    at = one_axis("unsqueeze", shape, dim, extra=1)
     return apply(RESHAPE, (input,), {"shape": (*shape[:at], 1, *shape[at:])})
 
 
@@ -363,7 +365,7 @@ def flip(input: Any, dims: int | Sequence[int]) -> Any:
     tensor([2, 1, 0])
     """
     listed = (int(dims),) if isinstance(dims, (int, np.integer)) else tuple(dims)
-    axes = tuple(_axis("flip", input._data.shape, d) for d in listed)
+    axes = tuple(one_axis("flip", input._data.shape, d) for d in listed)
     if len(set(axes)) < len(axes):
         raise ArgumentError(f"flip: dims {listed} names an axis twice")
     return apply(FLIP, (input,), {"axis": axes})
@@ -373,168 +375,6 @@ def flip(input: Any, dims: int | Sequence[int]) -> Any:
 def contiguous(input: Any) -> Any:
     """Return `input` itself if it is row-major in memory, otherwise a copy that is."""
     return input if input._data.flags.c_contiguous else apply(CONTIGUOUS, (input,))
-
-
-# --- joining and splitting ----------------------------------------------------------------------
-
-CAT = op(
-    "cat",
-    lambda xp, *tensors, axis, bounds: xp.concatenate(tensors, axis=axis),
-    tensors=lambda F, g, i, axis, bounds: F.getitem(
-        g, index=(slice(None),) * axis + (slice(*bounds[i]),)
-    ),
-)
-
-
-def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
-    """Return the tensors joined along an existing axis.
-
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        Of equal shape except along `dim`.
-    dim : int
-        The axis to join along.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    ShapeError
-        If there are none, or their shapes differ elsewhere.
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> tg.cat([tg.zeros(2), tg.ones(1)])
-    tensor([0., 0., 1.])
-    """
-    parts = _tensors("cat", tensors)
-    shape = parts[0]._data.shape
-    if not shape:
-        raise ShapeError("cat: 0-d tensors have no axis to join along; use stack")
-    axis = _axis("cat", shape, dim)
-    bounds, end = [], 0
-    for i, t in enumerate(parts):
-        other = t._data.shape
-        if len(other) != len(shape) or any(
-            n != m for d, (n, m) in enumerate(zip(shape, other, strict=True)) if d != axis
-        ):
-            raise ShapeError(
-                f"cat: tensor 0 has shape {shape} but tensor {i} has {other}; "
-                f"they may differ along dim {axis} only"
-            )
-        bounds.append((end, end + other[axis]))
-        end += other[axis]
-    return apply(CAT, parts, {"axis": axis, "bounds": tuple(bounds)})
-
-
-def _tensors(name: str, tensors: Sequence[Any]) -> list[Any]:
-    parts = list(tensors)
-    if not parts:
-        raise ShapeError(f"{name}: needs at least one tensor")
-    for t in parts:
-        if not isinstance(t, Variable):
-            raise DTypeError(f"{name}: expected tensors, got {type(t).__name__}")
-    dtype = result_type(*parts)
-    return [cast(t, dtype) for t in parts]
-
-
-def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
-    """Return tensors of one shape joined along a new axis.
-
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        Of equal shape.
-    dim : int
-        Where the new axis will be.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> tg.stack([tg.zeros(2), tg.ones(2)], dim=1).shape
-    (2, 2)
-    """
-    parts = _tensors("stack", tensors)
-    shape = parts[0]._data.shape
-    for i, t in enumerate(parts):
-        if t._data.shape != shape:
-            raise ShapeError(
-                f"stack: tensor 0 has shape {shape} but tensor {i} has {t._data.shape}"
-            )
-    at = _axis("stack", shape, dim, extra=1)
-    return cat([unsqueeze(t, at) for t in parts], at)
-
-
-@takes_tensor
-def split(
-    tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
-) -> tuple[Any, ...]:
-    """Return views of consecutive pieces along an axis.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        At least one axis.
-    split_size_or_sections : int or sequence of int
-        The length of each piece (the last may be shorter), or all the lengths.
-    dim : int
-        The axis to cut.
-
-    Returns
-    -------
-    tuple of Tensor
-
-    Raises
-    ------
-    ShapeError
-        If the lengths do not add up.
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> [len(p) for p in tg.split(tg.arange(5), 2)]
-    [2, 2, 1]
-    """
-    shape = tensor._data.shape
-    if not shape:
-        raise ShapeError("split: a 0-d tensor has no axis to cut")
-    axis = _axis("split", shape, dim)
-    n = shape[axis]
-    if isinstance(split_size_or_sections, (int, np.integer)):
-        size = int(split_size_or_sections)
-        if size < 0 or (size == 0 and n):
-            raise ArgumentError(f"split: the length of a piece must be positive, got {size}")
-        lengths = [size] * (n // size) + ([n % size] if n % size else []) if n else [0]
-    else:
-        lengths = [int(k) for k in split_size_or_sections]
-        if sum(lengths) != n or min(lengths, default=0) < 0:
-            raise ShapeError(
-                f"split: lengths {lengths} do not add up to {n}, dim {axis} of {shape}"
-            )
-    pieces, start = [], 0
-    for k in lengths:
-        index = (slice(None),) * axis + (slice(start, start + k),)
-        pieces.append(tensor[index])
-        start += k
-    return tuple(pieces)
-
-
-@takes_tensor
-def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
-    """Return views of at most `chunks` pieces of equal length along an axis; see `split`."""
-    if chunks < 1:
-        raise ArgumentError(f"chunk: needs at least one piece, got {chunks}")
-    shape = input._data.shape
-    n = shape[_axis("chunk", shape, dim)] if shape else 0
-    return split(input, max(-(-n // chunks), 1), dim)
 
 
 # --- padding ------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..creation import tensor
 from ..errors import ArgumentError
 from ..optim import Optimizer, steps_to_target
-from ..tensor import Tensor, tensor
+from ..tensor import Tensor
 
 __all__ = ["Convergence", "Race", "convergence_table", "race", "rosenbrock"]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ..autograd import no_grad
 from ..errors import ArgumentError, DataError
 from ..nn import Module
-from ..ops.shape import cat
+from ..ops.join import cat
 from ..optim import Optimizer
 from ..tensor import Tensor
 

@@ -1,0 +1,176 @@
+"""Joining tensors, and cutting them up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.graph import Variable, apply
+from ..autograd.registry import op
+from ..errors import ArgumentError, DTypeError, ShapeError
+from .promote import cast, result_type, takes_tensor
+from .shape import one_axis, unsqueeze
+
+__all__ = ["cat", "chunk", "split", "stack"]
+
+
+CAT = op(
+    "cat",
+    lambda xp, *tensors, axis, bounds: xp.concatenate(tensors, axis=axis),
+    tensors=lambda F, g, i, axis, bounds: F.getitem(
+        g, index=(slice(None),) * axis + (slice(*bounds[i]),)
+    ),
+)
+
+
+def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """Return the tensors joined along an existing axis.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Of equal shape except along `dim`.
+    dim : int
+        The axis to join along.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If there are none, or their shapes differ elsewhere.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.cat([tg.zeros(2), tg.ones(1)])
+    tensor([0., 0., 1.])
+    """
+    parts = _tensors("cat", tensors)
+    shape = parts[0]._data.shape
+    if not shape:
+        raise ShapeError("cat: 0-d tensors have no axis to join along; use stack")
+    axis = one_axis("cat", shape, dim)
+    bounds, end = [], 0
+    for i, t in enumerate(parts):
+        other = t._data.shape
+        if len(other) != len(shape) or any(
+            n != m for d, (n, m) in enumerate(zip(shape, other, strict=True)) if d != axis
+        ):
+            raise ShapeError(
+                f"cat: tensor 0 has shape {shape} but tensor {i} has {other}; "
+                f"they may differ along dim {axis} only"
+            )
+        bounds.append((end, end + other[axis]))
+        end += other[axis]
+    return apply(CAT, parts, {"axis": axis, "bounds": tuple(bounds)})
+
+
+def _tensors(name: str, tensors: Sequence[Any]) -> list[Any]:
+    parts = list(tensors)
+    if not parts:
+        raise ShapeError(f"{name}: needs at least one tensor")
+    for t in parts:
+        if not isinstance(t, Variable):
+            raise DTypeError(f"{name}: expected tensors, got {type(t).__name__}")
+    dtype = result_type(*parts)
+    return [cast(t, dtype) for t in parts]
+
+
+def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """Return tensors of one shape joined along a new axis.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Of equal shape.
+    dim : int
+        Where the new axis will be.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.stack([tg.zeros(2), tg.ones(2)], dim=1).shape
+    (2, 2)
+    """
+    parts = _tensors("stack", tensors)
+    shape = parts[0]._data.shape
+    for i, t in enumerate(parts):
+        if t._data.shape != shape:
+            raise ShapeError(
+                f"stack: tensor 0 has shape {shape} but tensor {i} has {t._data.shape}"
+            )
+    at = one_axis("stack", shape, dim, extra=1)
+    return cat([unsqueeze(t, at) for t in parts], at)
+
+
+@takes_tensor
+def split(
+    tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
+) -> tuple[Any, ...]:
+    """Return views of consecutive pieces along an axis.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        At least one axis.
+    split_size_or_sections : int or sequence of int
+        The length of each piece (the last may be shorter), or all the lengths.
+    dim : int
+        The axis to cut.
+
+    Returns
+    -------
+    tuple of Tensor
+
+    Raises
+    ------
+    ShapeError
+        If the lengths do not add up.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> [len(p) for p in tg.split(tg.arange(5), 2)]
+    [2, 2, 1]
+    """
+    shape = tensor._data.shape
+    if not shape:
+        raise ShapeError("split: a 0-d tensor has no axis to cut")
+    axis = one_axis("split", shape, dim)
+    n = shape[axis]
+    if isinstance(split_size_or_sections, (int, np.integer)):
+        size = int(split_size_or_sections)
+        if size < 0 or (size == 0 and n):
+            raise ArgumentError(f"split: the length of a piece must be positive, got {size}")
+        lengths = [size] * (n // size) + ([n % size] if n % size else []) if n else [0]
+    else:
+        lengths = [int(k) for k in split_size_or_sections]
+        if sum(lengths) != n or min(lengths, default=0) < 0:
+            raise ShapeError(
+                f"split: lengths {lengths} do not add up to {n}, dim {axis} of {shape}"
+            )
+    pieces, start = [], 0
+    for k in lengths:
+        index = (slice(None),) * axis + (slice(start, start + k),)
+        pieces.append(tensor[index])
+        start += k
+    return tuple(pieces)
+
+
+@takes_tensor
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    """Return views of at most `chunks` pieces of equal length along an axis; see `split`."""
+    if chunks < 1:
+        raise ArgumentError(f"chunk: needs at least one piece, got {chunks}")
+    shape = input._data.shape
+    n = shape[one_axis("chunk", shape, dim)] if shape else 0
+    return split(input, max(-(-n // chunks), 1), dim)

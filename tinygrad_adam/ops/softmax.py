@@ -1,0 +1,138 @@
+"""Exponentials summed along an axis: logsumexp, softmax, its logarithm; none overflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.graph import apply
+from ..autograd.registry import op
+from .promote import operands, takes_tensor
+from .reduce import Dim, axes_of, axis_of, count, kept, unreduce
+from .shape import reshape
+
+__all__ = ["log_softmax", "logsumexp", "softmax"]
+
+
+def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    if count(x.shape, axis):
+        m = xp.max(x, axis=axis, keepdims=True)
+    else:
+        m = xp.full(kept(x.shape, axis), -float("inf"), x.dtype)
+    finite = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
+    total = xp.sum(xp.exp(x - finite), axis=axis, keepdims=True)
+    # a sum of nothing but -inf has total 0, and its answer -inf is in m already
+    y = xp.log(xp.where(total == 0, 1, total)) + m
+    return y if keepdims else y.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axis))
+
+
+def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True)) if x.size else x
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
+    if not x.size:
+        return x.copy()
+    d = x - xp.max(x, axis=axis, keepdims=True)
+    return d - xp.log(xp.sum(xp.exp(d), axis=axis, keepdims=True))
+
+
+LOGSUMEXP = op(
+    "logsumexp",
+    _logsumexp,
+    x=lambda F, g, x, y, x_shape, axis: (
+        unreduce(F, g, x_shape, axis) * F.exp(x - unreduce(F, y, x_shape, axis))
+    ),
+)
+SOFTMAX = op(
+    "softmax",
+    _softmax,
+    x=lambda F, g, y, axis: y * (g - F.sum(g * y, axis=(axis,), keepdims=True)),
+)
+LOG_SOFTMAX = op(
+    "log_softmax",
+    _log_softmax,
+    x=lambda F, g, y, axis: g - F.exp(y) * F.sum(g, axis=(axis,), keepdims=True),
+)
+
+
+@takes_tensor
+def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Any:
+    r"""Return :math:`\ln \sum_i e^{x_i}` along the axes `dim`, without overflow.
+
+    Parameters
+    ----------
+    input : Tensor
+        Integers are turned into floats.
+    dim : int or sequence of int
+        Axes to sum over.
+    keepdim : bool
+        Keep them with length 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.logsumexp(tg.tensor([1000.0, 1000.0]), dim=0).item()
+    1000.693...
+    """
+    (x,) = operands("logsumexp", input, floating=True)
+    return apply(LOGSUMEXP, (x,), {"axis": axes_of("logsumexp", x, dim), "keepdims": keepdim})
+
+
+@takes_tensor
+def softmax(input: Any, dim: int) -> Any:
+    r"""Return :math:`e^{x_i} / \sum_j e^{x_j}` along the axis `dim`, without overflow.
+
+    Parameters
+    ----------
+    input : Tensor
+        Integers are turned into floats.
+    dim : int
+        The axis that will sum to 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.softmax(tg.tensor([0.0, 0.0, -1e4]), dim=0)
+    tensor([0.5000, 0.5000, 0.0000])
+    """
+    (x,) = operands("softmax", input, floating=True)
+    return _rowwise("softmax", SOFTMAX, x, dim)
+
+
+@takes_tensor
+def log_softmax(input: Any, dim: int) -> Any:
+    r"""Return :math:`x_i - \ln \sum_j e^{x_j}` along the axis `dim`: the log of `softmax`.
+
+    Parameters
+    ----------
+    input, dim
+        As for `softmax`.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.log_softmax(tg.tensor([0.0, -1000.0]), dim=0)
+    tensor([    0., -1000.])
+    """
+    (x,) = operands("log_softmax", input, floating=True)
+    return _rowwise("log_softmax", LOG_SOFTMAX, x, dim)
+
+
+def _rowwise(name: str, operation: Any, x: Any, dim: int) -> Any:
+    axis = axis_of(name, x, dim)
+    if not x._data.ndim:
+        return reshape(apply(operation, (reshape(x, (1,)),), {"axis": 0}), ())
+    return apply(operation, (x,), {"axis": axis})
