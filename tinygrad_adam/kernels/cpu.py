@@ -32,7 +32,10 @@ def _batch_innermost(x: Array, padding: tuple[int, int]) -> Array:
     xt = x.transpose(1, 2, 3, 0)
     if not (py or px):
         return np.ascontiguousarray(xt)
-    padded = np.zeros((c, h + 2 * py, w + 2 * px, n), x.dtype)
+    padded = np.empty((c, h + 2 * py, w + 2 * px, n), x.dtype)
+    # only the border, so that memory just freed is not cleared for nothing
+    padded[:, :py] = padded[:, py + h :] = 0
+    padded[:, :, :px] = padded[:, :, px + w :] = 0
     padded[:, py : py + h, px : px + w] = xt
     return padded
 
@@ -77,10 +80,16 @@ class _Blocks:
         for k, l, rows, columns in self.geo.taps(self.kernel, (stop - start, self.out[1])):  # noqa: E741
             yield k, l, shifted[:, rows, columns]
 
-    def gather(self, x: Array, start: int, stop: int, patches: Array) -> None:
-        """Fill the buffer with the patches under output rows [start, stop)."""
-        for k, l, window in self.windows(x, start, stop):  # noqa: E741
-            patches[:, k, l] = window
+    def overlapping(self, x: Array) -> Array:
+        """Return padded `x` (C, H, W, N) as a read-only view (C, K, L, P, Q, N) of its patches."""
+        (sy, sx), (dy, dx) = self.geo.stride, self.geo.dilation
+        c, h, w, n = x.strides
+        return np.lib.stride_tricks.as_strided(
+            x,
+            (self.channels, *self.kernel, *self.out, self.n),
+            (c, h * dy, w * dx, h * sy, w * sx, n),
+            writeable=False,
+        )
 
 
 def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
@@ -102,8 +111,9 @@ def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
                 yg += b[mine, None]
             continue
         blocks = _Blocks(c, kernel, out, n, x.dtype, geo)
+        seen = blocks.overlapping(xg)
         for start, stop, matrix, patches in blocks:
-            blocks.gather(xg, start, stop, patches)
+            patches[...] = seen[:, :, :, start:stop]
             part = yg[:, start * q * n : stop * q * n]
             np.matmul(wg, matrix, out=part)
             if b is not None:
@@ -156,7 +166,8 @@ def conv2d_weight(x: Array, v: Array, w_size: tuple[int, int, int, int], geo: An
         xg = xt[group * c : (group + 1) * c]
         vg = vt[mine].reshape(per_group, p * q * n)
         blocks = _Blocks(c, kernel, out, n, v.dtype, geo)
+        seen = blocks.overlapping(xg)
         for start, stop, matrix, patches in blocks:
-            blocks.gather(xg, start, stop, patches)
+            patches[...] = seen[:, :, :, start:stop]
             w[group] += matrix @ vg[:, start * q * n : stop * q * n].T
     return np.ascontiguousarray(w.swapaxes(1, 2)).reshape(w_size)
