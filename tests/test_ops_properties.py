@@ -448,18 +448,19 @@ def test_blocks_smaller_than_the_image_are_used():
     geo = Geometry((1, 1), (1, 1), (1, 1), 1)
     x, w = numbers((2, 2, 6, 5)), numbers((3, 2, 3, 3), seed=1)
     seen = []
-    gather = cpu._Blocks.gather
+    blocks = cpu._Blocks.__iter__
 
-    def spy(self, images, start, stop, patches):
-        seen.append((start, stop))
-        gather(self, images, start, stop, patches)
+    def spy(self):
+        for block in blocks(self):
+            seen.append(block[:2])
+            yield block
 
     row = 2 * 9 * 5 * 2 * 8  # bytes of patches of one output row
     for rows, expected in ((1, 6), (2, 3), (4, 2), (6, 1), (100, 1)):
         seen.clear()
         with (
             mock.patch.object(cpu, "BLOCK_BYTES", rows * row),
-            mock.patch.object(cpu._Blocks, "gather", spy),
+            mock.patch.object(cpu._Blocks, "__iter__", spy),
         ):
             y = OPS["conv2d"].forward(np, x, w, None, geo=geo)
         assert len(seen) == expected
