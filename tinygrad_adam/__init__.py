@@ -6,111 +6,31 @@
 >>> loss.backward()
 >>> w.grad
 tensor([ 2., -4.])
+
+Importing this package loads NumPy and nothing else: a module of it is read when one of its names
+is first used. Where the names come from is in `api.py`.
 """
 
+import sys as _sys
 from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
 
 import numpy as _np
 
-from . import autograd, cuda, errors
-from .autograd import enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
-from .creation import (
-    arange,
-    as_tensor,
-    empty,
-    empty_like,
-    eye,
-    from_numpy,
-    full,
-    full_like,
-    linspace,
-    ones,
-    ones_like,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-    randperm,
-    tensor,
-    zeros,
-    zeros_like,
-)
-from .device import Device, Generator, get_default_device, manual_seed, set_default_device
-from .device import Device as device
-from .ops.elementwise import (
-    abs,
-    add,
-    clamp,
-    clone,
-    cos,
-    div,
-    eq,
-    exp,
-    ge,
-    gt,
-    isfinite,
-    isnan,
-    le,
-    log,
-    log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    lt,
-    maximum,
-    minimum,
-    mul,
-    ne,
-    neg,
-    pow,
-    relu,
-    rsqrt,
-    sigmoid,
-    sign,
-    sin,
-    sqrt,
-    sub,
-    tanh,
-    where,
-)
-from .ops.index import gather, one_hot
-from .ops.join import cat, chunk, split, stack
-from .ops.linear import matmul
-from .ops.promote import get_default_dtype, result_type, set_default_dtype
-from .ops.reduce import (
-    amax,
-    amin,
-    argmax,
-    argmin,
-    cumsum,
-    max,
-    mean,
-    min,
-    std,
-    sum,
-    var,
-)
-from .ops.shape import (
-    broadcast_to,
-    flatten,
-    flip,
-    movedim,
-    pad,
-    permute,
-    reshape,
-    squeeze,
-    transpose,
-    unsqueeze,
-)
-from .ops.softmax import log_softmax, logsumexp, softmax
-from .tensor import Tensor
-
 if _TYPE_CHECKING:
-    from . import compat, data, nn, optim, plot, train
-    from .serialization import load, save
+    from . import autograd as autograd
+    from . import compat as compat
+    from . import cuda as cuda
+    from . import data as data
+    from . import errors as errors
+    from . import nn as nn
+    from . import optim as optim
+    from . import plot as plot
+    from . import train as train
+    from .api import *  # noqa: F403
+    from .serialization import load as load
+    from .serialization import save as save
 
 __version__ = "0.1.0"
 
@@ -124,145 +44,38 @@ int64 = long = _np.dtype(_np.int64)
 uint8 = _np.dtype(_np.uint8)
 bool = _np.dtype(_np.bool_)
 
-# Loaded when first used: what only wants tensors and gradients starts sooner.
-_SUBPACKAGES = ("compat", "data", "nn", "optim", "plot", "train")
+_DTYPES = [n for n, value in list(globals().items()) if isinstance(value, _np.dtype)]
+_MODULES = ["autograd", "compat", "cuda", "data", "errors", "nn", "optim", "plot", "train"]
 _SERIALIZATION = ("load", "save")
 
 
-def __getattr__(name: str) -> _Any:
-    if name in _SUBPACKAGES:
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
         return _import_module(f"{__name__}.{name}")
-    if name in _SERIALIZATION:
-        return getattr(_import_module(f"{__name__}.serialization"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _import_module(f"{__name__}.{'serialization' if name in _SERIALIZATION else 'api'}")
+    if name == "__all__":
+        return sorted([*home.__all__, *_DTYPES, *_MODULES, *_SERIALIZATION])
+    if name not in home.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(home, name)
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBPACKAGES, *_SERIALIZATION})
+    return [*_sys.modules[__name__].__all__, "__version__"]
 
 
-__all__ = [
-    "Device",
-    "Generator",
-    "Tensor",
-    "abs",
-    "add",
-    "amax",
-    "amin",
-    "arange",
-    "argmax",
-    "argmin",
-    "as_tensor",
-    "autograd",
-    "bool",
-    "broadcast_to",
-    "cat",
-    "chunk",
-    "clamp",
-    "clone",
-    "compat",
-    "cos",
-    "cuda",
-    "cumsum",
-    "data",
-    "device",
-    "div",
-    "double",
-    "empty",
-    "empty_like",
-    "enable_grad",
-    "eq",
-    "errors",
-    "exp",
-    "eye",
-    "flatten",
-    "flip",
-    "float",
-    "float16",
-    "float32",
-    "float64",
-    "from_numpy",
-    "full",
-    "full_like",
-    "gather",
-    "ge",
-    "get_default_device",
-    "get_default_dtype",
-    "grad",
-    "gt",
-    "int16",
-    "int32",
-    "int64",
-    "int8",
-    "is_grad_enabled",
-    "isfinite",
-    "isnan",
-    "le",
-    "linspace",
-    "load",
-    "log",
-    "log1p",
-    "log_softmax",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logsumexp",
-    "long",
-    "lt",
-    "manual_seed",
-    "matmul",
-    "max",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "movedim",
-    "mul",
-    "ne",
-    "neg",
-    "nn",
-    "no_grad",
-    "one_hot",
-    "ones",
-    "ones_like",
-    "optim",
-    "pad",
-    "permute",
-    "plot",
-    "pow",
-    "rand",
-    "rand_like",
-    "randint",
-    "randn",
-    "randn_like",
-    "randperm",
-    "relu",
-    "reshape",
-    "result_type",
-    "rsqrt",
-    "save",
-    "set_default_device",
-    "set_default_dtype",
-    "set_grad_enabled",
-    "sigmoid",
-    "sign",
-    "sin",
-    "softmax",
-    "split",
-    "sqrt",
-    "squeeze",
-    "stack",
-    "std",
-    "sub",
-    "sum",
-    "tanh",
-    "tensor",
-    "train",
-    "transpose",
-    "uint8",
-    "unsqueeze",
-    "var",
-    "where",
-    "zeros",
-    "zeros_like",
-]
+class _Package(_ModuleType):
+    """The package, on which `tensor` is the function and `device` the class.
+
+    Python stores a submodule that it has read as an attribute of its package, which would put the
+    files `tensor.py` and `device.py` in front of those two.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        hides = name in ("tensor", "device") and isinstance(value, _ModuleType)
+        if not hides:
+            super().__setattr__(name, value)
+
+
+_sys.modules[__name__].__class__ = _Package
