@@ -507,7 +507,7 @@ _UFUNCS = (
     *_OPERATORS.values(),
     *_COMPARISONS.values(),
     *("absolute", "divide", "invert", "negative", "sign", "maximum", "minimum"),
-    *("exp", "log", "log1p", "sqrt", "sin", "cos", "tanh"),
+    *("exp", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh"),
     *("isfinite", "isnan", "logical_and", "logical_not", "logical_or"),
 )
 _functions: dict[str, Any] = {name: ufunc(name) for name in _UFUNCS if name != "matmul"}

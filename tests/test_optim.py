@@ -467,6 +467,44 @@ def test_every_path_gives_the_same_bits(cls, settings, dtype, monkeypatch):
                 np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("cls", "settings"), EVERY)
+def test_subnormal_moments_become_zero_and_nothing_else_changes(cls, settings, dtype, monkeypatch):
+    """Of gradients that fade: moments stuck below the smallest normal number slow processors."""
+    monkeypatch.setattr(executor, "CHUNK_BYTES", 2048)
+    monkeypatch.setattr(executor, "SMALL", 100)
+    tiny = float(np.finfo(dtype).smallest_normal)
+    some = np.array([0.0, tiny, -3 * tiny, tiny**0.5, 9 * tiny**0.5, 1e-8, 1.0, np.nan])
+    grads = [np.resize(some, n).astype(dtype) for n in (2000, 8, 60)]
+
+    def final(every):
+        for module in (executor, optim.optimizer):
+            monkeypatch.setattr(module, "CLEAN_EVERY", every)
+        params = [param(np.linspace(1, 2, g.size), dtype) for g in grads]
+        optimizer = cls(params, **settings)
+        drive(optimizer, params, [grads] * 3 + [[0 * np.nan_to_num(g) for g in grads]] * 61)
+        moments = [
+            moment
+            for p in params
+            for name, moment in optimizer.state.get(p, {}).items()
+            if name != "step"
+        ]
+        return [p.data for p in params], moments
+
+    def subnormal(moment):
+        return (moment != 0) & (abs(moment) < tiny)
+
+    params, moments = final(32)
+    expected_params, expected_moments = final(10**9)
+    for ours, expected in zip(params, expected_params, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    for ours, expected in zip(moments, expected_moments, strict=True):
+        assert not subnormal(ours).any()
+        np.testing.assert_array_equal(ours, np.where(subnormal(expected), 0, expected))
+    if moments and not settings.get("weight_decay") and cls is not optim.RMSprop:
+        assert all(subnormal(m).any() for m in expected_moments)
+
+
 def test_real_sizes_give_the_same_bits():
     rs = np.random.RandomState(0)
     shapes = [(executor.SMALL,), (executor.SMALL + 1,), (300, 311), (70_001,)]

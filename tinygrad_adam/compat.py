@@ -30,7 +30,7 @@ from .device import Array, device_of
 from .errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from .optim import schedules
 from .optim.adam import AdamNumbers, AdamVariant, adam_numbers, adam_rule
-from .optim.executor import Executor, Task, zero_state
+from .optim.executor import CLEAN_EVERY, Executor, Task, zero_state
 from .optim.rmsprop import RMSpropNumbers, RMSpropVariant, rmsprop_rule
 from .optim.settings import number
 from .optim.sgd import SGDNumbers, SGDVariant, sgd_rule
@@ -116,10 +116,12 @@ class ArrayOptimizer:
         first = len(state) < len(names)
         if first:
             state = {name: state[name] if name in state else zero_state(params) for name in names}
-        task = Task(self._rule, self._numbers(record.t + 1), self._variant(first), names)
+        step = record.t + 1
+        numbers, how, clean = self._numbers(step), self._variant(first), step % CLEAN_EVERY == 0
+        task = Task(self._rule, numbers, how, names, clean=clean)
         self._executor.run(task, [params], [grads], [state])
         record.state = state
-        record.t += 1
+        record.t = step
         self._last = record
         if record.t == 1:
             self._by_id[id(record.array)] = self._by_memory[_memory(record.array)] = record

@@ -88,15 +88,15 @@ def adam_rule(
     m, v = state[0], state[1]
     if how.decay:
         p *= c.decay
-    # m = beta1 m + (1 - beta1) g.  Not m += (1 - beta1)(g - m): for v, that form loses the digits
-    # of a g**2 far below v.
-    m *= c.beta1
+    # m = beta1 m + (1 - beta1) g.  Not m += (1 - beta1)(g - m), nor the like for v: that form loses
+    # the digits of what is far below the moment.
     xp.multiply(g, c.gain1, out=s)
+    m *= c.beta1
     m += s
     # v = beta2 v + (1 - beta2) g**2
-    v *= c.beta2
-    xp.multiply(g, g, out=s)
+    xp.square(g, out=s)
     s *= c.gain2
+    v *= c.beta2
     v += s
     if len(state) == 3:
         v = xp.maximum(state[2], v, out=state[2])
@@ -125,8 +125,8 @@ class Adam(Optimizer):
         p &\leftarrow p - \eta\, \frac{m / (1 - \beta_1^t)}
             {\sqrt{v / (1 - \beta_2^t) + \epsilon_{root}} + \epsilon}
 
-    elementwise.  Every number is PyTorch's; float16 parameters keep float32 moments and are
-    updated in float32.
+    elementwise.  Every number is PyTorch's, but that subnormal moments, which slow processors down,
+    become zero now and then; float16 parameters keep float32 moments and are updated in float32.
 
     Parameters
     ----------

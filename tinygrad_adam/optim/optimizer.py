@@ -12,7 +12,7 @@ from ..autograd import enable_grad
 from ..device import Array, array_module, device_guard
 from ..errors import ArgumentError
 from ..tensor import RemovableHandle, Tensor
-from .executor import Executor, Task
+from .executor import CLEAN_EVERY, Executor, Task
 from .parameters import check_gradient, check_parameter, fitted_state, label, listed, unzipped
 from .saving import decode, encode
 from .settings import number
@@ -265,6 +265,7 @@ class Optimizer:
             if not batches:
                 continue
             lr = self._learning_rate(group)
+            clean = (group["updates"] + 1) % CLEAN_EVERY == 0
             for batch in batches:
                 batch.task = Task(
                     self._rule,
@@ -273,6 +274,7 @@ class Optimizer:
                     names,
                     self._penalty(group),
                     group["maximize"],
+                    clean,
                 )
             work.append((group, batches))
         # Whatever can be wrong has been found by now, and nothing has been changed.

@@ -41,7 +41,7 @@ def rmsprop_rule(
     xp = array_module(p)
     v = state[0]
     v *= c.alpha
-    xp.multiply(g, g, out=s)
+    xp.square(g, out=s)
     s *= c.gain
     v += s
     if how.centered:
