@@ -418,8 +418,8 @@ def direct_conv2d(x, w, b, geo):
 
 
 @settings(max_examples=100)
-@given(convolutions(), st.sampled_from([1, 200, 1 << 20]))
-def test_convolution_fast_plain_and_direct(drawn, block_bytes):
+@given(convolutions(), st.sampled_from([1, 200, 1 << 20]), st.sampled_from([1, 4, 1000]))
+def test_convolution_fast_plain_and_direct(drawn, block_bytes, thin):
     x, w, b, geo = drawn
     expected = direct_conv2d(x, w, b, geo)
     v = weights(expected.shape)
@@ -429,7 +429,10 @@ def test_convolution_fast_plain_and_direct(drawn, block_bytes):
         ("conv2d_weight", (x, v), {"w_size": w.shape, "geo": geo}),
     ]
     found = {}
-    with mock.patch.object(cpu, "BLOCK_BYTES", block_bytes):
+    with (
+        mock.patch.object(cpu, "BLOCK_BYTES", block_bytes),
+        mock.patch.object(cpu, "THIN", thin),
+    ):
         for name, operands, how in calls:
             found[name] = OPS[name].forward(np, *operands, **how)
     for name, operands, how in calls:
@@ -448,19 +451,19 @@ def test_blocks_smaller_than_the_image_are_used():
     geo = Geometry((1, 1), (1, 1), (1, 1), 1)
     x, w = numbers((2, 2, 6, 5)), numbers((3, 2, 3, 3), seed=1)
     seen = []
-    blocks = cpu._Blocks.__iter__
+    blocks = cpu._blocks
 
-    def spy(self):
-        for block in blocks(self):
-            seen.append(block[:2])
-            yield block
+    def spy(patches, thin):
+        for columns, some in blocks(patches, thin):
+            seen.append(columns)
+            yield columns, some
 
     row = 2 * 9 * 5 * 2 * 8  # bytes of patches of one output row
     for rows, expected in ((1, 6), (2, 3), (4, 2), (6, 1), (100, 1)):
         seen.clear()
         with (
             mock.patch.object(cpu, "BLOCK_BYTES", rows * row),
-            mock.patch.object(cpu._Blocks, "__iter__", spy),
+            mock.patch.object(cpu, "_blocks", spy),
         ):
             y = OPS["conv2d"].forward(np, x, w, None, geo=geo)
         assert len(seen) == expected
