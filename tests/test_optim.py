@@ -505,6 +505,26 @@ def test_subnormal_moments_become_zero_and_nothing_else_changes(cls, settings, d
         assert all(subnormal(m).any() for m in expected_moments)
 
 
+@pytest.mark.parametrize(
+    ("cls", "settings"),
+    [
+        (optim.Adam, {"eps": 0.0}),
+        (optim.Adam, {"eps": 1e-30, "amsgrad": True}),
+        (optim.AdamW, {"eps": 0.0, "eps_root": 1e-60}),
+        (optim.RMSprop, {"eps": 0.0}),
+    ],
+)
+def test_subnormal_moments_that_matter_are_kept(cls, settings):
+    """Beside no epsilon they are the denominator: the step must be what a wider type gives."""
+    grads = [[[1e-19, 3e-20]]] * 40 + [[[0.0, 3e-20]]] * 60
+    values = []
+    for dtype in (np.float32, np.float64):
+        p = param([1.0, 1.0], dtype)
+        drive(cls([p], lr=1e-3, **settings), [p], grads)
+        values.append(p.data)
+    np.testing.assert_allclose(values[0], values[1], rtol=2e-3)
+
+
 def test_real_sizes_give_the_same_bits():
     rs = np.random.RandomState(0)
     shapes = [(executor.SMALL,), (executor.SMALL + 1,), (300, 311), (70_001,)]

@@ -42,6 +42,46 @@ def frozen(params, optimizer):
     return copy.deepcopy(([p.tolist() for p in params], state, groups))
 
 
+# --- settings changed midway ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cls", "changed", "words"),
+    [
+        (optim.Adam, {"betas": (1.0, 0.9)}, r"Adam: group 1: betas\[0\] must be .* < 1, got 1.0"),
+        (optim.Adam, {"betas": 0.9}, "betas must be two numbers, got 0.9"),
+        (optim.Adam, {"eps": "x"}, "eps must be a finite number >= 0, got 'x'"),
+        (optim.AdamW, {"weight_decay": math.nan}, "weight_decay .* got nan"),
+        (optim.RMSprop, {"alpha": 2.0}, "alpha .* got 2.0"),
+        (optim.SGD, {"momentum": np.array([0.1, 0.2])}, "momentum must be a finite number"),
+        (optim.SGD, {"momentum": -3}, "momentum .* got -3"),
+    ],
+)
+def test_settings_are_checked_when_they_change(cls, changed, words):
+    params = [param([1.0]), param([2.0])]
+    optimizer = cls([{"params": [p]} for p in params], lr=0.1)
+    feed(params, 0)
+    optimizer.step()
+    kept = {key: optimizer.param_groups[1][key] for key in changed}
+    before = frozen(params, optimizer)
+    optimizer.param_groups[1].update(changed)
+    with pytest.raises(ArgumentError, match=words):
+        optimizer.step()
+    optimizer.param_groups[1].update(kept)
+    assert frozen(params, optimizer) == before
+    optimizer.step()
+
+
+def test_a_changed_setting_becomes_a_plain_number():
+    p = param([1.0])
+    optimizer = optim.Adam([p])
+    optimizer.param_groups[0].update(betas=[0, np.float32(0.5)], eps=np.array(1))
+    feed([p], 0)
+    optimizer.step()
+    assert optimizer.param_groups[0]["betas"] == (0.0, 0.5)
+    assert type(optimizer.param_groups[0]["eps"]) is float
+
+
 # --- gradients ----------------------------------------------------------------------------------
 
 
@@ -131,6 +171,50 @@ def test_wrong_gradient_in_a_later_group_changes_nothing_in_an_earlier_one():
     assert a.tolist() == [1.0]
     assert optimizer.state == {}
     assert optimizer.param_groups[0]["updates"] == 0
+
+
+@pytest.mark.parametrize("cls", [optim.SGD, optim.Adam])
+def test_extreme_gradients_do_not_stop_an_update_halfway(cls):
+    params = [param([1.0]), param([1.0])]
+    optimizer = cls(params, lr=0.1)
+    params[0].grad, params[1].grad = tg.Tensor(np.array([1.0])), tg.Tensor(np.array([1e-200]))
+    with np.errstate(all="raise"):
+        optimizer.step()
+        params[1].grad = tg.Tensor(np.array([1e300]))
+        optimizer.step()
+    assert params[0].item() == pytest.approx(0.8)
+
+
+def test_read_only_memory_is_found_before_anything_changes():
+    params = [param([1.0]), param([2.0])]
+    optimizer = optim.Adam(params, lr=0.1)
+    feed(params, 0)
+    optimizer.step()
+    before = frozen(params, optimizer)
+    params[1].data.flags.writeable = False
+    with pytest.raises(ArgumentError, match=r"params\[1\] is on read-only memory; use a copy"):
+        optimizer.step()
+    assert frozen(params, optimizer) == before
+
+
+def test_a_refused_step_leaves_the_state_of_earlier_parameters():
+    """State is made, widened or moved for an update, and only if that takes place."""
+    params = [param([1.0]), param([2.0])]
+    optimizer = optim.RMSprop(params, lr=0.1)
+    feed(params, 0)
+    optimizer.step()
+    optimizer.param_groups[0]["momentum"] = 0.9
+    params[0].data = params[0].data.astype(np.float32)
+    params[0].grad = tg.Tensor(np.ones(1, np.float32))
+    params[1].grad = tg.Tensor(np.ones((2, 2)))
+    with pytest.raises(ShapeError):
+        optimizer.step()
+    assert list(optimizer.state[params[0]]) == ["step", "square_avg"]
+    assert optimizer.state[params[0]]["square_avg"].dtype == np.float64
+    params[1].grad = tg.Tensor(np.ones(1))
+    optimizer.step()
+    assert optimizer.state[params[0]]["square_avg"].dtype == np.float32
+    assert list(optimizer.state[params[1]]) == ["step", "square_avg", "momentum_buffer"]
 
 
 def test_zero_grad():
@@ -432,6 +516,105 @@ def test_layout_is_that_of_torch():
     assert [g["params"] for g in saved["param_groups"]] == [[0], [1, 2]]
     assert [g["param_names"] for g in saved["param_groups"]] == [["a"], ["b", "c"]]
     assert saved["param_groups"][1]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("cls", "before", "after"),
+    [
+        (optim.SGD, {"momentum": 0.9}, {"momentum": 0.0}),
+        (optim.SGD, {"momentum": 0.0}, {"momentum": 0.9}),
+        (optim.RMSprop, {"centered": True, "momentum": 0.5}, {"centered": False, "momentum": 0.0}),
+        (optim.RMSprop, {"centered": False}, {"centered": True, "momentum": 0.5}),
+        (optim.Adam, {"amsgrad": True}, {"amsgrad": False}),
+        (optim.Adam, {"amsgrad": False}, {"amsgrad": True}),
+    ],
+)
+def test_state_loads_after_settings_were_switched(cls, before, after):
+    """Whether or not each parameter has been updated since."""
+    params = [param([1.0]), param([2.0])]
+    optimizer = cls(params, lr=0.1, **before)
+    feed(params, 0)
+    optimizer.step()
+    optimizer.param_groups[0].update(after)
+    feed(params[:1], 1)
+    params[1].grad = None
+    optimizer.step()
+    twins = [param(p.data) for p in params]
+    again = cls(twins, lr=0.1, **before)
+    again.load_state_dict(optimizer.state_dict())
+    for seed in (2, 3):
+        for ps, o in ((params, optimizer), (twins, again)):
+            feed(ps, seed)
+            o.step()
+    assert [p.tolist() for p in params] == [p.tolist() for p in twins]
+
+
+@pytest.mark.parametrize(
+    ("cls", "settings", "lacks"),
+    [
+        (optim.Adam, {"amsgrad": True}, ["eps_root", "updates"]),
+        (optim.AdamW, {}, ["eps_root", "updates"]),
+        (optim.RMSprop, {"momentum": 0.9}, ["eps_root", "updates"]),
+        (optim.SGD, {"momentum": 0.9}, ["updates"]),
+    ],
+)
+def test_state_without_what_torch_lacks_is_read(cls, settings, lacks):
+    p = param([1.0, 2.0])
+    optimizer = cls([p], lr=0.1, **settings)
+    for seed in range(3):
+        feed([p], seed)
+        optimizer.step()
+    saved = optimizer.state_dict()
+    for key in lacks:
+        del saved["param_groups"][0][key]
+    saved["param_groups"][0].update(foreach=None, fused=True, capturable=False)
+    q = param(p.data)
+    again = cls([q], lr=0.7, **settings)
+    again.load_state_dict(saved)
+    counted = cls is not optim.SGD
+    assert again.param_groups[0]["updates"] == (3 if counted else 0)
+    for o, x in ((optimizer, p), (again, q)):
+        feed([x], 9)
+        o.step()
+    np.testing.assert_array_equal(p.data, q.data)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("Adam", {"amsgrad": True, "weight_decay": 0.1}),
+        ("AdamW", {}),
+        ("SGD", {}),
+        ("SGD", {"momentum": 0.9, "nesterov": True}),
+        ("RMSprop", {"momentum": 0.9, "centered": True}),
+    ],
+)
+def test_we_read_the_state_of_torch(name, settings):
+    torch = pytest.importorskip("torch")
+    starts = [np.arange(6.0).reshape(2, 3), np.ones(4)]
+    theirs = [torch.tensor(s, requires_grad=True) for s in starts]
+    twin = getattr(torch.optim, name)(theirs, lr=0.1, **settings)
+    rs = np.random.RandomState(0)
+
+    def give(params, make, grads):
+        for p, g in zip(params, grads, strict=True):
+            p.grad = make(g)
+
+    for _ in range(4):
+        give(theirs, torch.tensor, [rs.standard_normal(s.shape) for s in starts])
+        twin.step()
+    ours = [param(q.detach().numpy()) for q in theirs]
+    optimizer = getattr(optim, name)(ours, lr=0.5, **settings)
+    optimizer.load_state_dict(twin.state_dict())
+    for _ in range(4):
+        grads = [rs.standard_normal(s.shape) for s in starts]
+        give(theirs, torch.tensor, grads)
+        give(ours, tg.Tensor, grads)
+        twin.step()
+        optimizer.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.data, q.detach().numpy(), atol=1e-13, rtol=1e-12)
 
 
 @pytest.mark.oracle

@@ -12,13 +12,13 @@ is first used. Where the names come from is in `api.py`.
 """
 
 import sys as _sys
+import typing as _typing
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 import numpy as _np
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from . import autograd as autograd
     from . import compat as compat
     from . import cuda as cuda
@@ -49,7 +49,7 @@ _MODULES = ["autograd", "compat", "cuda", "data", "errors", "nn", "optim", "plot
 _SERIALIZATION = ("load", "save")
 
 
-def __getattr__(name: str) -> object:
+def _load(name: str) -> object:
     if name in _MODULES:
         return _import_module(f"{__name__}.{name}")
     home = _import_module(f"{__name__}.{'serialization' if name in _SERIALIZATION else 'api'}")
@@ -59,6 +59,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(home, name)
     return value
+
+
+if not _typing.TYPE_CHECKING:  # or a type checker would take any name for known
+    __getattr__ = _load
 
 
 def __dir__() -> list[str]:

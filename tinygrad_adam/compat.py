@@ -117,7 +117,8 @@ class ArrayOptimizer:
         if first:
             state = {name: state[name] if name in state else zero_state(params) for name in names}
         step = record.t + 1
-        numbers, how, clean = self._numbers(step), self._variant(first), step % CLEAN_EVERY == 0
+        numbers, how = self._numbers(step), self._variant(first)
+        clean = step % CLEAN_EVERY == 0 and numbers.may_clean
         task = Task(self._rule, numbers, how, names, clean=clean)
         self._executor.run(task, [params], [grads], [state])
         record.state = state

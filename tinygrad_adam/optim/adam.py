@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..device import Array, array_module
 from . import schedules
+from .executor import covers_subnormals
 from .optimizer import LearningRate, Optimizer, Params
 from .settings import number, pair
 
@@ -33,6 +34,11 @@ class AdamNumbers(NamedTuple):
     eps: float
     eps_root: float
     decay: float
+
+    @property
+    def may_clean(self) -> bool:
+        """Whether subnormal moments may become zero."""
+        return covers_subnormals(self.eps, self.eps_root)
 
 
 class AdamVariant(NamedTuple):

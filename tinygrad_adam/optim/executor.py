@@ -13,12 +13,14 @@ Rules are elementwise, so both give the bits that one call per array gives.
 A moment whose gradient has become zero (a dead unit, a pixel that is always black) fades until it
 is subnormal, and stays so: ``0.9 * 1e-45`` rounds to ``1e-45``.  Processors take some hundred
 cycles for each such number - after a thousand steps of a ConvNet, Adam took four times as long -
-so they are set to zero from time to time.  GPUs do not mind them.
+so they are set to zero from time to time, unless a second moment of that size matters because the
+epsilon beside it is as small.  GPUs do not mind them.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from operator import is_
 from typing import Any, NamedTuple
@@ -27,7 +29,15 @@ import numpy as np
 
 from ..device import Array, array_module, device_guard, device_of
 
-__all__ = ["CLEAN_EVERY", "Executor", "Rule", "Task", "state_dtype", "zero_state"]
+__all__ = [
+    "CLEAN_EVERY",
+    "Executor",
+    "Rule",
+    "Task",
+    "covers_subnormals",
+    "state_dtype",
+    "zero_state",
+]
 
 # rule(p, g, state, s, c, how): update `p` and the arrays in `state` in place from the gradient `g`,
 # which it only reads; `s` is scratch of the same shape.  `c` is a named tuple of this step's
@@ -58,6 +68,11 @@ def zero_state(param: Array) -> Array:
     """Return zeros of the shape and device of `param`, in its state type."""
     with device_guard(param):
         return array_module(param).zeros(param.shape, state_dtype(param.dtype))
+
+
+def covers_subnormals(eps: float, eps_root: float) -> bool:
+    """Whether ``sqrt(v + eps_root) + eps`` is the same for all subnormal `v`, in float32 too."""
+    return max(eps, math.sqrt(eps_root)) > 1e-11
 
 
 def _bounds(array: Array) -> tuple[int, int]:

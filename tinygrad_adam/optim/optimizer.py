@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import is_
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,6 +68,8 @@ class Optimizer:
         self._executor = Executor()
         # The array each parameter had, and the state it needed, when the two were last fitted.
         self._fitted: dict[Tensor, tuple[Array, tuple[str, ...]]] = {}
+        # The settings each group had, but for the learning rate, when they were last checked.
+        self._known: dict[int, list[Any]] = {}
         self._pre_hooks: list[Hook] = []
         self._post_hooks: list[Hook] = []
         entries = listed(params)
@@ -239,7 +242,8 @@ class Optimizer:
         ShapeError, DTypeError, DeviceError
             If a gradient does not fit its parameter; nothing has been changed then.
         ArgumentError
-            If a learning rate is negative or not finite; likewise.
+            If a setting was changed to something out of range, a learning rate is negative or not
+            finite, or a parameter's memory is read-only; likewise.
         """
         args: tuple[Any, ...] = () if closure is None else (closure,)
         kwargs: dict[str, Any] = {}
@@ -260,34 +264,47 @@ class Optimizer:
     def _update(self) -> None:
         work: list[tuple[dict[str, Any], list[_Batch]]] = []
         for index, group in enumerate(self.param_groups):
+            self._check_changes(index, group)
             names = self._state_names(group)
             batches = self._batches(index, group, names)
             if not batches:
                 continue
             lr = self._learning_rate(group)
-            clean = (group["updates"] + 1) % CLEAN_EVERY == 0
+            due = (group["updates"] + 1) % CLEAN_EVERY == 0
             for batch in batches:
+                numbers = self._numbers(group, lr, batch.step)
                 batch.task = Task(
                     self._rule,
-                    self._numbers(group, lr, batch.step),
+                    numbers,
                     self._variant(group, batch.step),
                     names,
                     self._penalty(group),
                     group["maximize"],
-                    clean,
+                    due and numbers.may_clean,
                 )
             work.append((group, batches))
-        # Whatever can be wrong has been found by now, and nothing has been changed.
-        for group, batches in work:
-            for batch in batches:
-                self._executor.run(batch.task, batch.arrays, batch.grads, batch.states)
-                for p in batch.params:
-                    p._bump()
-                if self._counts_steps:
-                    for state in batch.states:
-                        state["step"] = batch.step
-                self.state.update(batch.fresh)
-            group["updates"] += 1
+        # Whatever can be wrong has been found by now, and nothing has been changed.  A gradient too
+        # large or too small for its type is no reason to stop between two parameters.
+        with np.errstate(all="ignore"):
+            for group, batches in work:
+                for batch in batches:
+                    self._executor.run(batch.task, batch.arrays, batch.grads, batch.states)
+                    for p in batch.params:
+                        p._bump()
+                    if self._counts_steps:
+                        for state in batch.states:
+                            state["step"] = batch.step
+                    self.state.update(batch.fresh)
+                    self._fitted.update(batch.fitted)
+                group["updates"] += 1
+
+    def _check_changes(self, index: int, group: dict[str, Any]) -> None:
+        """Check the settings of `group`, if any but the learning rate is not what it was."""
+        values = [group[key] for key in self.defaults if key != "lr"]
+        known = self._known.get(index)
+        if known is None or not all(map(is_, values, known)):
+            group.update(self._validated(group, f"{self._name}: group {index}"))
+            self._known[index] = [group[key] for key in self.defaults if key != "lr"]
 
     def _batches(self, index: int, group: dict[str, Any], names: tuple[str, ...]) -> list[_Batch]:
         """Return the parameters of `group` that have a gradient, sorted by update number."""
@@ -304,18 +321,17 @@ class Optimizer:
                 or g.shape != array.shape
                 or g.dtype is not array.dtype
                 or type(array) is not np.ndarray
+                or not array.flags.writeable
             ):
                 check_gradient(grad, array, label(self, index, i))
             state = states.get(p) if names else _NO_STATE
             seen = fitted.get(p)
-            new = state is None
-            missing = False
+            new = missing = False
             if state is None or seen is None or seen[0] is not array or seen[1] is not names:
-                if state is None:
-                    state = {"step": 0} if counts else {}
+                state = dict(state or ({"step": 0} if counts else {}))
                 missing = fitted_state(state, array, names, label(self, index, i))
                 self._forget_old_arrays(p, array)
-                fitted[p] = array, names
+                new = True
             step = state["step"] + 1 if counts else 1 if missing else 2
             if batch is None or batch.step != step:
                 batch = batches.get(step)
@@ -326,7 +342,9 @@ class Optimizer:
             batch.grads.append(g)
             batch.states.append(state)
             if new:
-                batch.fresh[p] = state
+                batch.fitted[p] = array, names
+                if names:
+                    batch.fresh[p] = state
         return list(batches.values())
 
     def _forget_old_arrays(self, p: Tensor, array: Array) -> None:
@@ -406,7 +424,7 @@ class Optimizer:
         Parameters
         ----------
         state_dict : dict
-            From an optimiser of the same class over the same parameters.
+            From an optimiser of the same class over the same parameters, here or in PyTorch.
 
         Raises
         ------
@@ -446,7 +464,7 @@ class Optimizer:
 class _Batch:
     """Parameters of one group that take the same numbers in this step."""
 
-    __slots__ = ("arrays", "fresh", "grads", "params", "states", "step", "task")
+    __slots__ = ("arrays", "fitted", "fresh", "grads", "params", "states", "step", "task")
 
     task: Task
 
@@ -457,6 +475,7 @@ class _Batch:
         self.grads: list[Array] = []
         self.states: list[dict[str, Any]] = []
         self.fresh: dict[Tensor, dict[str, Any]] = {}
+        self.fitted: dict[Tensor, tuple[Array, tuple[str, ...]]] = {}
 
 
 _NO_STATE: dict[str, Any] = {}

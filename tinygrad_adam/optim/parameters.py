@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
-from ..device import Array, device_guard, device_of, to_device
+from ..device import Array, device_guard, device_of, is_writable, to_device
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 from .executor import state_dtype, zero_state
@@ -52,7 +50,7 @@ def check_parameter(p: Any, where: str) -> None:
             f"{where} is the result of an operation, so it never gets a gradient of its own; "
             "optimise the tensor it was computed from, or .detach() it first"
         )
-    if isinstance(p.data, np.ndarray) and not p.data.flags.writeable:
+    if not is_writable(p.data):
         raise ArgumentError(f"{where} is on read-only memory; use a copy of it")
 
 
@@ -77,6 +75,8 @@ def check_gradient(grad: Any, array: Array, what: str) -> None:
         raise ShapeError(f"{what} has shape {array.shape} but its gradient {g.shape}")
     if g.dtype != array.dtype:
         raise DTypeError(f"{what} is {array.dtype} but its gradient {g.dtype}")
+    if not is_writable(array):
+        raise ArgumentError(f"{what} is on read-only memory; use a copy of it")
 
 
 def fitted_state(state: dict[str, Any], array: Array, names: tuple[str, ...], what: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..device import Array, array_module
+from .executor import covers_subnormals
 from .optimizer import LearningRate, Optimizer, Params
 from .settings import number
 
@@ -21,6 +22,11 @@ class RMSpropNumbers(NamedTuple):
     eps: float
     eps_root: float = 0.0
     momentum: float = 0.0
+
+    @property
+    def may_clean(self) -> bool:
+        """Whether subnormal moments may become zero."""
+        return covers_subnormals(self.eps, self.eps_root)
 
 
 class RMSpropVariant(NamedTuple):

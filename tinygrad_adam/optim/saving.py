@@ -22,6 +22,11 @@ __all__ = ["decode", "encode"]
 Settings = dict[str, Any]
 State = dict[str, Any]
 
+# PyTorch's choices of an implementation, which change no number; what else is no setting.
+_NOT_SETTINGS = {"params", "param_names", "foreach", "fused", "capturable", "differentiable"}
+# Settings that PyTorch's optimisers do not have, and what they behave like.
+_TORCH_LACKS = {"eps_root": 0.0}
+
 
 def encode(optimizer: Optimizer) -> dict[str, Any]:
     """Return what `Optimizer.state_dict` returns."""
@@ -37,13 +42,18 @@ def encode(optimizer: Optimizer) -> dict[str, Any]:
             saved["param_names"] = list(group["param_names"])
         groups.append(saved)
         for i, p in zip(saved["params"], group["params"], strict=True):
-            if p in optimizer.state:
-                state[i] = {k: _copied(v) for k, v in optimizer.state[p].items()}
+            entry = optimizer.state.get(p)
+            if entry:
+                keys = optimizer._state_keys(group)
+                state[i] = {key: _copied(entry.get(key), p.data) for key in keys}
     return {"state": state, "param_groups": groups}
 
 
-def _copied(value: Any) -> Any:
-    return value if isinstance(value, int) else np.array(to_device(value, "cpu"))
+def _copied(value: Any, param: Array) -> Any:
+    """Return a count, or a copy of an array; zeros for one that the next update would make."""
+    if isinstance(value, int):
+        return value
+    return np.array(to_device(zero_state(param) if value is None else value, "cpu"))
 
 
 def decode(
@@ -91,7 +101,8 @@ def _decode(
     ):
         where = f"group {index}"
         problems += _name_problems(where, saved_group.get("param_names"), group.get("param_names"))
-        found = _settings(optimizer, where, saved_group, group, problems)
+        updates = max((_step(saved_state.get(i)) for i in ids), default=0)
+        found = _settings(optimizer, where, saved_group, group, updates, problems)
         settings.append(found)
         for i, (saved_id, p) in enumerate(zip(ids, group["params"], strict=True)):
             if saved_id not in saved_state:
@@ -115,11 +126,18 @@ def _name_problems(where: str, saved: Any, here: Any) -> list[str]:
 
 
 def _settings(
-    optimizer: Optimizer, where: str, saved: Settings, group: Settings, problems: list[str]
+    optimizer: Optimizer,
+    where: str,
+    saved: Settings,
+    group: Settings,
+    updates: int,
+    problems: list[str],
 ) -> Settings:
-    """Return the settings in `saved`, or {} if they are wrong."""
+    """Return the settings in `saved`, or {} if they are wrong; `updates` if it has no count."""
     before = len(problems)
-    known, given = set(optimizer._setting_names), set(saved) - {"params", "param_names"}
+    saved = _TORCH_LACKS | {"updates": updates} | saved
+    known, given = set(optimizer._setting_names), set(saved) - _NOT_SETTINGS
+    given -= _TORCH_LACKS.keys() - known
     if known - given:
         problems.append(f"{where}: settings missing: {sorted(known - given)}")
     if given - known:
@@ -143,6 +161,12 @@ def _settings(
         return {}
 
 
+def _step(entry: Any) -> int:
+    """Return how many updates a saved entry has had, as far as it says."""
+    step = entry.get("step", 0) if isinstance(entry, Mapping) else 0
+    return int(step) if _is_count(step) else 0
+
+
 def _is_count(value: Any) -> bool:
     try:
         return bool(int(value) == value and value >= 0)
@@ -154,7 +178,7 @@ def _entry(
     where: str, entry: Any, keys: tuple[str, ...], param: Array, problems: list[str]
 ) -> State:
     """Return the state of one parameter, as copies beside `param`."""
-    given = list(entry) if isinstance(entry, Mapping) else []
+    given = [key for key in entry if entry[key] is not None] if isinstance(entry, Mapping) else []
     if set(given) != set(keys):
         problems.append(f"{where}: the state has {given}, it needs {list(keys)}")
         return {}
@@ -169,7 +193,7 @@ def _entry(
             continue
         try:
             array = asarray(value.data if isinstance(value, Tensor) else value)
-        except (TinygradError, TypeError, ValueError) as error:
+        except (TinygradError, TypeError, ValueError, RuntimeError) as error:
             problems.append(f"{where}: {key} is no array: {error}")
             continue
         if array.dtype.kind != "f" or array.shape != param.shape:

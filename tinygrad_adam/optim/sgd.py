@@ -20,6 +20,11 @@ class SGDNumbers(NamedTuple):
     momentum: float = 0.0
     gain: float = 1.0
 
+    @property
+    def may_clean(self) -> bool:
+        """Whether subnormal moments may become zero."""
+        return True
+
 
 class SGDVariant(NamedTuple):
     """Whether the momentum is Nesterov's, and whether its buffer is still empty."""
