@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -219,6 +220,8 @@ WRONG = [
     (["train", "mnist", "--device", "tpu"], "device 'tpu' is unknown"),
     (["train", "mnist", "--data", "nowhere"], "no such folder: nowhere"),
     (["train", "breast-cancer", "--data", "."], "breast-cancer brings its own data"),
+    (["train", "breast-cancer", "--out", ""], "--out is empty; name a new folder"),
+    (["compare", "--out", "x" * 300], "File name too long; name another folder with --out"),
     (["compare", "--steps", "0"], "--steps must be at least 1"),
     (["compare", "--tolerance", "0"], "--tolerance must be a finite number > 0"),
     (["compare", "--lr", "0.1"], "--lr takes NAME=RATE"),
@@ -309,6 +312,26 @@ def test_results_never_overwrite_anything(command, here, capsys):
     assert (here / "mine" / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links")
+def test_out_through_links_and_dots(here, capsys):
+    (here / "dangling").symlink_to("nowhere")
+    assert run("compare", "--steps", "1", "--out", "dangling") == 2
+    assert "dangling is a link to nothing" in capsys.readouterr().err
+    assert run("compare", "--steps", "1", "--out", "new/../results") == 0
+    assert sorted(os.listdir(here)) == ["dangling", "results"]
+
+
+def test_a_folder_that_may_not_be_read(here, monkeypatch, capsys):
+    (here / "closed").mkdir()
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert run("compare", "--out", "closed") == 2
+    assert "cannot write to closed: Permission denied" in capsys.readouterr().err
+
+
 def test_a_folder_without_permission(here, monkeypatch, capsys):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
@@ -323,13 +346,15 @@ def test_a_folder_without_permission(here, monkeypatch, capsys):
 # --- what goes wrong in the middle --------------------------------------------------------------
 
 
-def accident(monkeypatch, error, step=3):
-    """Have the optimiser's third step fail."""
+def accident(monkeypatch, error, step=3, call=None):
+    """Have the optimiser's third step fail, or `call` something."""
     original, count = tg.optim.Adam.step, [0]
 
     def failing(self, *args):
         count[0] += 1
-        if count[0] == step:
+        if count[0] == step and call is not None:
+            call()
+        elif count[0] == step:
             raise error
         return original(self, *args)
 
@@ -439,11 +464,69 @@ def test_a_reader_that_goes_away(here):
     assert files(here) == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="closes descriptors in a shell's way")
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
+def test_without_standard_streams(closed, here):
+    """As a daemon or ``>&-`` starts it."""
+    command = [*PYTHON, "-m", "tinygrad_adam.cli", "compare", "--steps", "2", "--out"]
+    pipe = subprocess.PIPE
+
+    def close():
+        for descriptor in closed:
+            os.close(descriptor)
+
+    for out, status in (("r", 0), ("", 2)):
+        found = subprocess.run(
+            [*command, out], env=outside(), stdout=pipe, stderr=pipe, text=True, preexec_fn=close
+        )
+        assert found.returncode == status
+        assert "Traceback" not in found.stderr
+        assert ("error" in found.stdout + found.stderr) == (status == 2 and 2 not in closed)
+    assert (here / "r" / "metrics.json").exists()
+
+
+def test_an_encoding_without_the_letters_of_the_path(here):
+    command = [*PYTHON, "-m", "tinygrad_adam.cli", "compare", "--steps", "2", "--out", "täst"]
+    env = outside(PYTHONIOENCODING="ascii:strict")
+    found = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert r"saved in t\xe4st: " in found.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_being_told_to_end_leaves_nothing(number, here, monkeypatch):
+    before = signal.getsignal(number)
+    accident(monkeypatch, error=None, call=lambda: os.kill(os.getpid(), number))
+    assert run("train", "breast-cancer") == 128 + number
+    assert files(here) == []
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_a_terminal_of_another_encoding_gets_plain_lines(here):
+    status, text = in_terminal("--epochs", "3", PYTHONIOENCODING="latin-1")
+    assert status == 0, text
+    assert "test accuracy" in text
+    assert "\x1b" not in text
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_a_terminal_gets_a_bar(here):
+    status, text = in_terminal("--epochs", "30")
+    assert status == 0, text
+    assert "\x1b[?25l" in text  # the cursor is hidden for the bar
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # and comes back
+    assert "epoch" in text
+    assert "test accuracy" in text
+    assert "━" in text
+
+
+def in_terminal(*arguments, **variables):
+    """Return the status and the output of a training run in a terminal."""
     ours, theirs = os.openpty()
-    command = [*PYTHON, "-m", "tinygrad_adam.cli", "train", "breast-cancer", "--epochs", "30"]
-    env = outside(TERM="xterm-256color", COLUMNS="100", LINES="40")
+    command = [*PYTHON, "-m", "tinygrad_adam.cli", "train", "breast-cancer", *arguments]
+    env = outside(TERM="xterm-256color", COLUMNS="100", LINES="40", **variables)
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         env.pop(name, None)
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=env)
@@ -458,10 +541,4 @@ def test_a_terminal_gets_a_bar(here):
             break
         parts.append(part)
     os.close(ours)
-    text = b"".join(parts).decode()
-    assert process.wait() == 0, text
-    assert "\x1b[?25l" in text  # the cursor is hidden for the bar
-    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # and comes back
-    assert "epoch" in text
-    assert "test accuracy" in text
-    assert "━" in text
+    return process.wait(), b"".join(parts).decode()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from typing import Any, NoReturn
@@ -41,12 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 if all went well, 1 if training diverged or the machine failed, 2 if the arguments or
-        the data were wrong, 130 after Ctrl-C.  A run that fails leaves no folder behind.
+        the data were wrong, 130 after Ctrl-C.  A run that fails leaves no folder behind; one that
+        was complete keeps it, even if its last lines could not be printed.
 
     Raises
     ------
     SystemExit
-        After ``--help`` and ``--version`` (0), and for arguments that cannot be parsed (2).
+        After ``--help`` and ``--version`` (0), for arguments that cannot be parsed (2), and when
+        the process is told to end (128 and the number of the signal).
 
     Examples
     --------
@@ -55,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        arguments.command(arguments)
+        with _ended_by_signals():
+            arguments.command(arguments)
     except TinygradError as error:
         return _failed(error, 2)
     except Diverged as error:
@@ -71,7 +77,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turn a request to end, or a closed terminal, into an exception, so that files are removed."""
+
+    def end(signum: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + signum)
+
+    # Only the main thread may set handlers; there is no SIGHUP on Windows.
+    main_thread = threading.current_thread() is threading.main_thread()
+    names = ("SIGTERM", "SIGHUP") if main_thread else ()
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ours = [s for s in signals if signal.getsignal(s) is signal.SIG_DFL]  # nohup ignores one
+    for each in ours:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+
+
 def _failed(problem: object, status: int) -> int:
+    if sys.stderr is None:  # print would turn to standard output
+        return status
     print(f"tinygrad-adam: error: {' '.join(str(problem).split())}", file=sys.stderr)
     return status
 
@@ -111,7 +140,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FACTOR",
         help="multiply the learning rate by FACTOR^(k/1000) after k updates",
     )
-    train.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
+    train.add_argument(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="passes over the training data; of more than 20, about ten are shown",
+    )
     train.add_argument("--batch-size", type=int, metavar="N", help="samples per update")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     train.add_argument(

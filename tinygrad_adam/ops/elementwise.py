@@ -4,7 +4,8 @@ To add one, write its value and its derivative:
 
     exp = unary("exp", lambda xp, x: xp.exp(x), lambda F, g, y: g * y, doc="...")
 
-and a line of domain in ``tests/opcases.py``; the registry test asks for it.
+and a line of domain in ``tests/opcases.py``; the registry test asks for it.  CONTRIBUTING.md says
+where else a public name goes.
 """
 
 from __future__ import annotations

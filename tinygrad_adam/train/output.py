@@ -52,7 +52,7 @@ class RunFolder:
     ArgumentError
         If `out` is a file or is not empty; nothing is ever overwritten.
     DataError
-        On entering, if no folder can be made there.
+        If no folder can be made there, which may turn out on entering.
 
     Examples
     --------
@@ -65,14 +65,31 @@ class RunFolder:
 
     def __init__(self, name: str, out: str | os.PathLike[str] | None = None) -> None:
         self._chosen = out is not None
-        self.path = Path(out) if out is not None else Path("runs", f"{name}-{_now()}")
-        if self._chosen and self.path.exists():
-            if not self.path.is_dir():
-                raise ArgumentError(f"--out {self.path} is a file; name a new folder")
-            if any(self.path.iterdir()):
-                raise ArgumentError(
-                    f"--out {self.path} is not empty and would be overwritten; name a new folder"
-                )
+        if out is None:
+            self.path = Path("runs", f"{name}-{_now()}")
+            return
+        if not os.fspath(out):
+            raise ArgumentError("--out is empty; name a new folder")
+        self.path = Path(os.path.normpath(out))
+        try:
+            self._check_chosen()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _check_chosen(self) -> None:
+        if self.path.is_symlink() and not self.path.exists():
+            raise ArgumentError(f"--out {self.path} is a link to nothing; name a new folder")
+        if not os.path.lexists(self.path):
+            # Unlike lexists, this says so if the name is too long or a folder above is closed.
+            with contextlib.suppress(FileNotFoundError):
+                self.path.stat()
+            return
+        if not self.path.is_dir():
+            raise ArgumentError(f"--out {self.path} is a file; name a new folder")
+        if any(self.path.iterdir()):
+            raise ArgumentError(
+                f"--out {self.path} is not empty and would be overwritten; name a new folder"
+            )
 
     def __enter__(self) -> Self:
         """Make the hidden folder."""
@@ -85,11 +102,14 @@ class RunFolder:
             self._hidden.mkdir(parents=True)
         except OSError as error:
             self._remove_made()
-            raise DataError(
-                f"cannot write to {self.path}: {error.strerror or error}; "
-                "name another folder with --out"
-            ) from error
+            raise self._unusable(error) from error
         return self
+
+    def _unusable(self, error: OSError) -> DataError:
+        return DataError(
+            f"cannot write to {self.path}: {error.strerror or error}; "
+            "name another folder with --out"
+        )
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file; numbers that are not finite, which JSON cannot hold, become null."""

@@ -24,8 +24,9 @@ class Report:
         self._widths: dict[str, int] = {}
 
     def line(self, text: str) -> None:
-        """Show one line."""
-        print(text, flush=True)
+        """Show one line; what the output's encoding lacks, a letter of a path say, is escaped."""
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
     def row(self, cells: Mapping[str, str]) -> None:
         """Show a row of a table that grows while the run goes on; the first brings the headings."""
@@ -150,5 +151,10 @@ class TerminalReport(Report):
 
 def make_report() -> Report:
     """Return a `TerminalReport` if standard output is a terminal that understands it."""
-    terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    return TerminalReport() if terminal else Report()
+    # None where the process was started without any standard output.
+    stdout = sys.stdout
+    if stdout is None or not stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return Report()
+    # The bar is drawn with characters that older encodings lack.
+    unicode = (stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    return TerminalReport() if unicode else Report()
