@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -134,9 +135,9 @@ def test_identity_ignores_its_arguments():
     [
         (nn.MSELoss(reduction="sum"), lambda x, y: ((x - y) ** 2).sum()),
         (nn.L1Loss(reduction="none"), lambda x, y: np.abs(x - y)),
-        (nn.BCELoss(weight=[1.0, 2.0]),
+        (nn.BCELoss(weight=tg.tensor([1.0, 2.0])),
          lambda x, y: -(np.array([1, 2]) * (y * np.log(x) + (1 - y) * np.log(1 - x))).mean()),
-        (nn.BCEWithLogitsLoss(pos_weight=[3.0, 1.0], reduction="sum"),
+        (nn.BCEWithLogitsLoss(pos_weight=tg.tensor([3.0, 1.0]), reduction="sum"),
          lambda x, y: (np.log1p(np.exp(-x)) * y * [3, 1] + np.log1p(np.exp(x)) * (1 - y)).sum()),
     ],
 )  # fmt: skip
@@ -148,11 +149,110 @@ def test_elementwise_losses_hand_on_their_settings(loss, reference):
     )
 
 
+F = nn.functional
+SCORES, MARKS = tg.tensor([0.2, 0.7, 0.9, 0.4]), tg.tensor([1.0, 0.0, 1.0, 1.0])
+LOGITS, LABELS = tg.tensor([[0.1, 0.2], [0.3, 0.1]]), tg.tensor([0, 1])
+WEIGHTED = {
+    "BCELoss": lambda w: F.binary_cross_entropy(SCORES, MARKS, w),
+    "BCEWithLogitsLoss": lambda w: F.binary_cross_entropy_with_logits(SCORES, MARKS, w),
+    "CrossEntropyLoss": lambda w: F.cross_entropy(LOGITS, LABELS, w),
+    "cross entropy of probabilities": lambda w: F.cross_entropy(LOGITS, LOGITS.softmax(1), w),
+    "NLLLoss": lambda w: F.nll_loss(LOGITS, LABELS, w),
+    "pos_weight": lambda w: F.binary_cross_entropy_with_logits(SCORES, MARKS, pos_weight=w),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_a_weight_is_a_tensor_of_the_inputs_type(name):
+    good = tg.tensor([1.0, 2.0, 3.0, 4.0][: 2 if name[0] in "CNc" else 4])
+    assert WEIGHTED[name](good).dtype == tg.float32  # not widened, as it was
+    for bad in (good.double(), good.long()):
+        with pytest.raises(DTypeError, match=f"weight {bad.dtype}; convert one with"):
+            WEIGHTED[name](bad)
+    for plain in (good.tolist(), good.numpy(), 2.0):
+        with pytest.raises(DTypeError, match=r"weight must be a Tensor.*tg\.tensor"):
+            WEIGHTED[name](plain)
+        if hasattr(nn, name):
+            with pytest.raises(DTypeError, match=rf"{name}: weight must be.*tg\.tensor\(weight"):
+                getattr(nn, name)(plain)
+
+
+@pytest.mark.parametrize("name", ["BCELoss", "BCEWithLogitsLoss", "pos_weight"])
+@pytest.mark.parametrize("shape", [(4, 1), (1, 4), (2,), (0,)])
+def test_a_weight_that_would_make_the_loss_larger_is_refused(name, shape):
+    # (4, 1) against (4,) would weigh every sample with every weight: 16 losses of 4 samples
+    with pytest.raises(ShapeError, match=rf"weight {re.escape(str(shape))} does not broadcast"):
+        WEIGHTED[name](tg.ones(*shape))
+    for fits in ((), (1,), (4,)):
+        assert WEIGHTED[name](tg.ones(fits)).item() == pytest.approx(WEIGHTED[name](None).item())
+
+
+@pytest.mark.parametrize("function", [F.cross_entropy, F.nll_loss])
+def test_class_losses_refuse_bad_settings(function):
+    for label in ("a", None, 1.0, True):
+        with pytest.raises(ArgumentError, match=f"{function.__name__}: ignore_index"):
+            function(LOGITS, LABELS, ignore_index=label)
+    for share in ("a", None, -0.1, math.nan):
+        with pytest.raises(ArgumentError, match="cross_entropy: label_smoothing"):
+            F.cross_entropy(LOGITS, LABELS, label_smoothing=share)
+    with pytest.raises(DTypeError, match=f"{function.__name__}: input must be floats, got int64"):
+        function(LOGITS.long(), LABELS)
+
+
+IMAGE = tg.ones(1, 1, 3, 3)
+OPERANDS = {
+    "linear: input": lambda v: F.linear(v, tg.ones(2, 2)),
+    "linear: weight": lambda v: F.linear(LOGITS, v),
+    "conv2d: input": lambda v: F.conv2d(v, IMAGE),
+    "conv2d: weight": lambda v: F.conv2d(IMAGE, v),
+    "matmul: other": lambda v: tg.matmul(LOGITS, v),
+    "mse_loss: input": lambda v: F.mse_loss(v, SCORES),
+    "mse_loss: target": lambda v: F.mse_loss(SCORES, v),
+    "l1_loss: input": lambda v: F.l1_loss(v, SCORES),
+    "binary_cross_entropy: input": lambda v: F.binary_cross_entropy(v, MARKS),
+    "binary_cross_entropy_with_logits: target": (
+        lambda v: F.binary_cross_entropy_with_logits(SCORES, v)
+    ),
+    "nll_loss: input": lambda v: F.nll_loss(v, LABELS),
+    "nll_loss: target": lambda v: F.nll_loss(LOGITS, v),
+    "cross_entropy: input": lambda v: F.cross_entropy(v, LABELS),
+    "cross_entropy: target": lambda v: F.cross_entropy(LOGITS, v),
+    "dropout: input": F.dropout,
+    "dropout: input ": nn.Dropout().eval(),
+    "flatten: ": nn.Flatten(),
+}
+
+
+@pytest.mark.parametrize("name", OPERANDS)
+def test_an_operand_that_is_no_tensor_is_named(name):
+    for value in (None, [[1.0]], np.ones((2, 2)), 3.0):
+        with pytest.raises(DTypeError, match=name.strip()) as caught:
+            OPERANDS[name](value)
+        assert type(value).__name__.replace("Type", "") in str(caught.value)
+        if name.strip().endswith("input"):
+            assert ("forget to return" in str(caught.value)) == (value is None)
+
+
+def test_dropout_takes_floats_in_training():
+    # scaling by 1 / (1 - p) cannot be done in integers: PyTorch refuses it too
+    counts, mask = tg.tensor([10, 20, 30]), tg.tensor([True, False])
+    for x in (counts, mask):
+        with pytest.raises(DTypeError, match=rf"dropout: .*{x.dtype}.*float\(\)"):
+            F.dropout(x, 0.5)
+        assert F.dropout(x, 0.5, training=False) is x
+        assert F.dropout(x, 0.0) is x
+    for p in ("a", None, -0.1, math.nan):
+        with pytest.raises(ArgumentError, match="dropout: p is a probability"):
+            F.dropout(SCORES, p)
+    with pytest.raises(ArgumentError, match="dropout: generator"):
+        F.dropout(SCORES, 0.5, generator=3)
+
+
 @pytest.mark.parametrize("kind", [nn.CrossEntropyLoss, nn.NLLLoss])
 def test_class_losses_hand_on_their_settings(kind):
     x = np.log([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8], [0.6, 0.2, 0.2]])
-    labels, weight = tg.tensor([1, 2, 0]), np.array([1.0, 2.0, 4.0])
-    loss = kind(weight, ignore_index=0, reduction="sum")
+    labels, weight = tg.tensor([1, 2, 0]), tg.tensor([1.0, 2.0, 4.0])
+    loss = kind(weight, ignore_index=0, reduction="sum").double()
     value = loss(tg.tensor(x), labels).item()
     assert value == pytest.approx(-2 * math.log(0.5) - 4 * math.log(0.8))
     assert kind(reduction="none")(tg.tensor(x), labels).shape == (3,)
@@ -370,10 +470,12 @@ def test_layers_agree_with_pytorch(name, args, kwargs, shape):
 def test_losses_agree_with_pytorch(name, kwargs, logits):
     pt = pytest.importorskip("torch")
     tensors = ("weight", "pos_weight")
-    ours = getattr(nn, name)(**kwargs).double()
-    theirs = getattr(pt.nn, name)(
-        **{k: pt.tensor(v) if k in tensors else v for k, v in kwargs.items()}
-    ).double()
+    ours, theirs = (
+        getattr(L.nn, name)(
+            **{k: L.tensor(v) if k in tensors else v for k, v in kwargs.items()}
+        ).double()
+        for L in (tg, pt)
+    )
     assert list(ours.state_dict()) == list(theirs.state_dict())
     rng = np.random.default_rng(1)
     x = rng.uniform(0.1, 0.9, (4, 3))

@@ -5,14 +5,13 @@ The computing is in `tinygrad_adam.nn.functional`.
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
-from ..errors import ArgumentError
+from ..ops.shape import flatten
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
-from .settings import integer
+from .settings import check_probability, integer
 
 __all__ = [
     "Dropout",
@@ -43,7 +42,7 @@ class Flatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the flattened tensor."""
-        return input.flatten(self.start_dim, self.end_dim)  # type: ignore[no-any-return]
+        return flatten(input, self.start_dim, self.end_dim)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """Return the settings as `repr` prints them."""
@@ -182,8 +181,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not isinstance(p, numbers.Real) or not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout: p is a probability between 0 and 1, got {p!r}")
+        check_probability("Dropout", p)
         self.p = float(p)
 
     def forward(self, input: Tensor) -> Tensor:

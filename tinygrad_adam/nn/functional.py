@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import variable
-from ..device import Generator, default_generator, to_device
-from ..errors import ArgumentError
+from ..device import Generator, to_device
+from ..errors import DTypeError
 from ..ops.conv import conv2d
 from ..ops.elementwise import mul, relu, sigmoid, tanh
 from ..ops.index import one_hot
-from ..ops.linear import linear
+from ..ops.linear import linear, same_type
 from ..ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -24,6 +24,7 @@ from ..ops.loss import (
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.shape import pad
 from ..ops.softmax import log_softmax, softmax
+from .settings import check_probability, draws
 
 __all__ = [
     "avg_pool2d",
@@ -57,7 +58,7 @@ def dropout(
     Parameters
     ----------
     input : Tensor
-        Any shape.
+        Floating point, any shape.
     p : float
         Probability of dropping an element, from 0 to 1.
     training : bool
@@ -72,7 +73,9 @@ def dropout(
     Raises
     ------
     ArgumentError
-        If `p` is no probability.
+        If `p` is no probability, or `generator` of another kind.
+    DTypeError
+        If elements would be dropped from a tensor that is not floating point.
 
     References
     ----------
@@ -86,11 +89,16 @@ def dropout(
     >>> sorted(set(y.tolist()))
     [0.0, 2.0]
     """
-    if not 0.0 <= p <= 1.0:
-        raise ArgumentError(f"dropout: p must be between 0 and 1, got {p}")
+    same_type("dropout", input=input)
+    check_probability("dropout", p)
     if not training or p == 0.0:
         return input
-    draw = (generator or default_generator()).numpy().random(input.shape, dtype=np.float32)
+    if input.dtype.kind != "f":
+        raise DTypeError(
+            f"dropout: input must be floats, for the rest is scaled, got {input.dtype}; "
+            "convert it with .float()"
+        )
+    draw = draws("dropout", generator).random(input.shape, dtype=np.float32)
     scale = 0.0 if p == 1.0 else 1.0 / (1.0 - p)
     mask = (draw >= p).astype(input.dtype) * input.dtype.type(scale)
     return mul(input, variable(to_device(mask, input.device)))

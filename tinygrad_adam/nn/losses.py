@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any, Literal
 
-from ..creation import as_tensor
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DTypeError
+from ..ops.loss import check_ignore_index, check_smoothing
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -36,7 +35,12 @@ class _Loss(Module):
 
     def _buffer(self, name: str, values: Any) -> None:
         """Keep weights as a buffer, so that they move with the model."""
-        self.register_buffer(name, None if values is None else as_tensor(values).detach())
+        if values is not None and not isinstance(values, Tensor):
+            raise DTypeError(
+                f"{type(self).__name__}: {name} must be a Tensor of the predictions' type, got "
+                f"{type(values).__name__}; use tg.tensor({name}, dtype=tg.float32)"
+            )
+        self.register_buffer(name, None if values is None else values.detach())
 
     def extra_repr(self) -> str:
         """Return the settings as `repr` prints them."""
@@ -99,7 +103,7 @@ class BCELoss(_Loss):
 
     Parameters
     ----------
-    weight : Tensor or array, optional
+    weight : Tensor, optional
         Factor ``w`` for each element, broadcast against the input.
     reduction : {"mean", "sum", "none"}
         As for `MSELoss`.
@@ -137,11 +141,11 @@ class BCEWithLogitsLoss(_Loss):
 
     Parameters
     ----------
-    weight : Tensor or array, optional
+    weight : Tensor, optional
         Factor ``w`` for each element, broadcast against the input.
     reduction : {"mean", "sum", "none"}
         As for `MSELoss`.
-    pos_weight : Tensor or array, optional
+    pos_weight : Tensor, optional
         Factor ``p`` for positive targets, broadcast against the input.
 
     Raises
@@ -183,7 +187,7 @@ class NLLLoss(_Loss):
 
     Parameters
     ----------
-    weight : Tensor or array, optional
+    weight : Tensor, optional
         Factor for each class, ``(C,)``; "mean" divides by the sum of the factors used.
     ignore_index : int
         Targets with this label count for nothing.
@@ -212,7 +216,8 @@ class NLLLoss(_Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
-        self.ignore_index = _label(type(self).__name__, ignore_index)
+        check_ignore_index(type(self).__name__, ignore_index)
+        self.ignore_index = int(ignore_index)
         self._buffer("weight", weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -233,7 +238,7 @@ class CrossEntropyLoss(_Loss):
 
     Parameters
     ----------
-    weight : Tensor or array, optional
+    weight : Tensor, optional
         Factor for each class, ``(C,)``; "mean" divides by the sum of the factors used.
     ignore_index : int
         Targets with this label count for nothing.
@@ -267,11 +272,9 @@ class CrossEntropyLoss(_Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction)
-        self.ignore_index = _label(type(self).__name__, ignore_index)
-        if not isinstance(label_smoothing, numbers.Real) or not 0 <= label_smoothing <= 1:
-            raise ArgumentError(
-                f"CrossEntropyLoss: label_smoothing is between 0 and 1, got {label_smoothing!r}"
-            )
+        check_ignore_index(type(self).__name__, ignore_index)
+        self.ignore_index = int(ignore_index)
+        check_smoothing("CrossEntropyLoss", label_smoothing)
         self.label_smoothing = float(label_smoothing)
         self._buffer("weight", weight)
 
@@ -285,9 +288,3 @@ class CrossEntropyLoss(_Loss):
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
         )
-
-
-def _label(owner: str, ignore_index: int) -> int:
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, numbers.Integral):
-        raise ArgumentError(f"{owner}: ignore_index is an integer label, got {ignore_index!r}")
-    return int(ignore_index)

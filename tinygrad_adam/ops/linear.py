@@ -14,22 +14,28 @@ from .shape import reshape
 __all__ = ["linear", "matmul"]
 
 
-def same_type(name: str, **tensors: Any) -> None:
-    """Raise unless the tensors (None aside) share one floating or integer type and one device."""
-    present = {k: t for k, t in tensors.items() if t is not None}
-    for k, t in present.items():
+def same_type(name: str, *, bias: Any = None, **tensors: Any) -> None:
+    """Raise unless all are Tensors of one element type and device; only a `bias` may be None."""
+    if bias is not None:
+        tensors["bias"] = bias
+    for k, t in tensors.items():
         if not isinstance(t, Variable):
-            raise DTypeError(
-                f"{name}: {k} must be a Tensor, got {type(t).__name__}; wrap it with tg.tensor(...)"
-            )
-    first = next(iter(present.values()))._data
-    if not all(same_device(first, t._data) for t in present.values()):
-        raise mixed_devices(name, [t._data for t in present.values()])
-    if any(t._data.dtype != first.dtype for t in present.values()):
-        sides = ", ".join(f"{k} {t._data.dtype}" for k, t in present.items())
+            raise DTypeError(f"{name}: {k} must be a Tensor, got {_instead(k, t)}")
+    first = next(iter(tensors.values()))._data
+    if not all(same_device(first, t._data) for t in tensors.values()):
+        raise mixed_devices(name, [t._data for t in tensors.values()])
+    if any(t._data.dtype != first.dtype for t in tensors.values()):
+        sides = ", ".join(f"{k} {t._data.dtype}" for k, t in tensors.items())
         raise DTypeError(
             f"{name}: operands have different element types: {sides}; convert one with .to(dtype)"
         )
+
+
+def _instead(key: str, value: Any) -> str:
+    """Return what came instead of a Tensor, and what to do about it."""
+    if value is not None:
+        return f"{type(value).__name__}; wrap it with tg.tensor(...)"
+    return "None" + ("; did a forward() forget to return its result?" if key == "input" else "")
 
 
 MATMUL = op(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -31,16 +32,49 @@ __all__ = [
 def _check(name: str, input: Any, target: Any, reduction: str) -> None:
     """Raise unless prediction and target are floats of one type, shape and device."""
     _check_reduction(name, reduction)
+    _check_floats(name, input)
     same_type(name, input=input, target=target)
     x, t = input._data, target._data
-    if x.dtype.kind != "f":
-        raise DTypeError(f"{name}: needs floats, got {x.dtype}; convert with .float()")
     if x.shape != t.shape:
         raise ShapeError(
             f"{name}: input {x.shape} and target {t.shape} must have one shape; "
             "broadcasting them would compare every prediction with every target"
         )
     _check_not_empty(name, x, reduction)
+
+
+def _check_floats(name: str, input: Any) -> None:
+    same_type(name, input=input)
+    if input._data.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: input must be floats, got {input._data.dtype}; convert it with .float()"
+        )
+
+
+def _check_weights(name: str, input: Any, **weights: Any) -> None:
+    """Raise unless the elements' weights (None aside) are of the input's type and fit into it."""
+    shape = input._data.shape
+    for key, weight in weights.items():
+        if weight is None:
+            continue
+        same_type(name, **{"input": input, key: weight})
+        try:
+            fits = np.broadcast_shapes(shape, weight._data.shape) == shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ShapeError(
+                f"{name}: {key} {weight._data.shape} does not broadcast to the input's "
+                f"shape {shape}; reshape it"
+            )
+
+
+def _check_class_weight(name: str, input: Any, weight: Any, classes: int) -> None:
+    if weight is None:
+        return
+    same_type(name, input=input, weight=weight)
+    if weight._data.shape != (classes,):
+        raise ShapeError(f"{name}: weight must be ({classes},), got {weight._data.shape}")
 
 
 def _check_reduction(name: str, reduction: str) -> None:
@@ -54,6 +88,18 @@ def _check_not_empty(name: str, x: Any, reduction: str) -> None:
             f"{name}: the batch is empty (input {x.shape}), so it has no mean; "
             "skip it, or use drop_last in the loader"
         )
+
+
+def check_ignore_index(name: str, value: int) -> None:
+    """Raise unless `value` is an integer."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ArgumentError(f"{name}: ignore_index is an integer label, got {value!r}")
+
+
+def check_smoothing(name: str, value: float) -> None:
+    """Raise unless `value` is a share."""
+    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        raise ArgumentError(f"{name}: label_smoothing is between 0 and 1, got {value!r}")
 
 
 def _reduced(loss: Any, weight: Any, reduction: str) -> Any:
@@ -182,7 +228,7 @@ def binary_cross_entropy(
     target : Tensor
         Of the same shape and type, between 0 and 1.
     weight : Tensor, optional
-        Weight of each element; broadcasts.
+        Weight of each element, of the input's type; broadcasts to its shape.
     reduction : {"mean", "sum", "none"}
         What to do with the elements' losses.
 
@@ -202,6 +248,7 @@ def binary_cross_entropy(
     0.693...
     """
     _check("binary_cross_entropy", input, target, reduction)
+    _check_weights("binary_cross_entropy", input, weight=weight)
     x = input._data
     if isinstance(x, np.ndarray) and ((x < 0) | (x > 1)).any():
         raise DataError(
@@ -242,11 +289,11 @@ def binary_cross_entropy_with_logits(
     target : Tensor
         Of the same shape and type, between 0 and 1.
     weight : Tensor, optional
-        Weight of each element; broadcasts.
+        Weight of each element, of the input's type; broadcasts to its shape.
     reduction : {"mean", "sum", "none"}
         What to do with the elements' losses.
     pos_weight : Tensor, optional
-        Weight of the positive part of each element; broadcasts.
+        Weight of the positive part of each element, as `weight`.
 
     Returns
     -------
@@ -259,7 +306,9 @@ def binary_cross_entropy_with_logits(
     >>> tg.nn.functional.binary_cross_entropy_with_logits(x, t, reduction="none")
     tensor([    0., 10000.])
     """
-    _check("binary_cross_entropy_with_logits", input, target, reduction)
+    name = "binary_cross_entropy_with_logits"
+    _check(name, input, target, reduction)
+    _check_weights(name, input, weight=weight, pos_weight=pos_weight)
     if pos_weight is None:
         return _reduced(apply(LOGIT_BCE, (input, target)), weight, reduction)
     with device_guard(target._data):
@@ -274,7 +323,7 @@ def binary_cross_entropy_with_logits(
 
 def _check_labels(name: str, input: Any, target: Any, weight: Any, ignore: int) -> None:
     x = input._data
-    if x.ndim not in (1, 2) and x.ndim < 3:
+    if not x.ndim:
         raise ShapeError(f"{name}: input must be (N, C, ...) or (C,), got {x.shape}")
     expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
     if not isinstance(target, Variable):
@@ -285,11 +334,9 @@ def _check_labels(name: str, input: Any, target: Any, weight: Any, ignore: int) 
     if t.shape != expected:
         raise ShapeError(f"{name}: input {x.shape} wants labels of shape {expected}, got {t.shape}")
     classes = x.shape[1] if x.ndim > 1 else x.shape[0]
-    if weight is not None and weight._data.shape != (classes,):
-        raise ShapeError(f"{name}: weight must be ({classes},), got {weight._data.shape}")
-    arrays = [x, t] if weight is None else [x, t, weight._data]
-    if not all(same_device(x, a) for a in arrays):
-        raise mixed_devices(name, arrays)
+    _check_class_weight(name, input, weight, classes)
+    if not same_device(x, t):
+        raise mixed_devices(name, [x, t])
     check_classes(name, t, classes, ignore)
 
 
@@ -309,7 +356,7 @@ def nll_loss(
     target : Tensor of integers
         (N, ...) labels, 0 to C - 1.
     weight : Tensor, optional
-        (C,) weight of each class; the mean is then weighted.
+        (C,) weight of each class, of the input's type; the mean is then weighted.
     ignore_index : int
         Samples with this label count nothing.
     reduction : {"mean", "sum", "none"}
@@ -334,6 +381,8 @@ def nll_loss(
     1.386...
     """
     _check_reduction("nll_loss", reduction)
+    check_ignore_index("nll_loss", ignore_index)
+    _check_floats("nll_loss", input)
     _check_labels("nll_loss", input, target, weight, ignore_index)
     _check_not_empty("nll_loss", input._data, reduction)
     return _nll(input, target, weight, ignore_index, reduction)
@@ -387,7 +436,7 @@ def cross_entropy(
     target : Tensor
         Integer labels (N, ...), or probabilities of the shape and type of `input`.
     weight : Tensor, optional
-        (C,) weight of each class.
+        (C,) weight of each class, of the input's type.
     ignore_index : int
         Samples with this label count nothing.
     reduction : {"mean", "sum", "none"}
@@ -420,19 +469,16 @@ def cross_entropy(
     """
     name = "cross_entropy"
     _check_reduction(name, reduction)
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(f"{name}: label_smoothing must be in [0, 1], got {label_smoothing}")
-    if not isinstance(input, Variable) or input._data.dtype.kind != "f":
-        got = getattr(input, "dtype", type(input).__name__)
-        raise DTypeError(f"{name}: input must be a Tensor of floats, got {got}")
+    check_smoothing(name, label_smoothing)
+    check_ignore_index(name, ignore_index)
+    _check_floats(name, input)
     if not input._data.ndim:
         raise ShapeError(f"{name}: input must be (N, C, ...) or (C,), got ()")
     axis = 1 if input._data.ndim > 1 else 0
     if isinstance(target, Variable) and target._data.dtype.kind == "f":
         _check(name, input, target, reduction)
         classes = input._data.shape[axis]
-        if weight is not None and weight._data.shape != (classes,):
-            raise ShapeError(f"{name}: weight must be ({classes},), got {weight._data.shape}")
+        _check_class_weight(name, input, weight, classes)
         if label_smoothing:
             target = add(mul(target, 1 - label_smoothing), label_smoothing / classes)
         loss = -sum(_per_class(log_softmax(input, axis) * target, weight, axis), axis)
