@@ -1,6 +1,8 @@
 """The deck's slides 3 to 11, executed as they are printed, and the optimisers of plain arrays."""
 
+import copy
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -485,6 +487,100 @@ def test_views_made_anew_are_recognised():
             separate[i].update(parts[i], g)
             assert shared.t == k + 1
     np.testing.assert_array_equal(whole, parts)
+
+
+def copied_by_pickle(value):
+    return pickle.loads(pickle.dumps(value))
+
+
+COPIES = pytest.mark.parametrize("copied", [copy.deepcopy, copied_by_pickle])
+KINDS = [compat.Adam, compat.AdamWithDecay, lambda: compat.SGD(momentum=0.9), compat.RMSprop]
+
+
+@COPIES
+@pytest.mark.parametrize("make", KINDS)
+@pytest.mark.parametrize("array_first", [False, True])
+def test_a_copy_with_its_arrays_goes_on_exactly(copied, make, array_first):
+    rng = np.random.default_rng(0)
+    optimizer, w, b = make(), rng.standard_normal((3, 2)), rng.standard_normal(2)
+    grads = rng.standard_normal((6, 3, 2))
+    for g in grads[:3]:
+        optimizer.update(w, g)
+        optimizer.update(b, g[0])
+    if array_first:
+        w2, b2, optimizer2 = copied((w, b, optimizer))
+    else:
+        optimizer2, b2, w2 = copied((optimizer, b, w))
+    assert optimizer2.t == 3
+    for g in grads[3:]:
+        optimizer2.update(w2, g)
+        optimizer2.update(b2, g[0])
+    assert optimizer2.t == 6
+    assert optimizer.t == 3  # the original is on its own
+    for g in grads[3:]:
+        optimizer.update(w, g)
+        optimizer.update(b, g[0])
+    np.testing.assert_array_equal(w2, w)
+    np.testing.assert_array_equal(b2, b)
+
+
+@COPIES
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_copy_recognises_views_made_anew(copied, order):
+    optimizer, w = compat.Adam(), np.asarray(np.arange(24.0).reshape(2, 3, 4).copy(), order=order)
+    w = w.copy(order="A")  # owns its memory, so that w[0] is a view of w and of nothing before it
+    grads = np.random.default_rng(0).standard_normal((5, 2, 3, 4))
+    for g in grads[:2]:
+        optimizer.update(w[0], g[0])
+        optimizer.update(w[1, ::-1, 1:], g[1, :, 1:])
+    for _ in range(2):  # a copy of a copy, too
+        optimizer2, w2 = copied((optimizer, w))
+        for g in grads[2:]:
+            for o, array in ((optimizer, w), (optimizer2, w2)):
+                o.update(array[0], g[0])
+                o.update(array[1, ::-1, 1:], g[1, :, 1:])
+        np.testing.assert_array_equal(w2, w)
+        assert optimizer2.t == optimizer.t
+        optimizer, w = copied(copied((optimizer2, w2)))
+
+
+@COPIES
+def test_an_array_that_was_not_copied_along_is_new(copied):
+    optimizer, w = compat.Adam(), np.zeros(3)
+    optimizer.update(w, np.ones(3))
+    alone = copied(optimizer)
+    assert (alone.t, alone.m.tolist()) == (1, optimizer.m.tolist())
+    # The copy's keys were the original's addresses: whatever came to lie there met old moments.
+    del optimizer
+    address = w.ctypes.data
+    del w
+    for _ in range(100):
+        fresh = np.zeros(3)
+        if fresh.ctypes.data == address:
+            break
+    assert alone.update(fresh, np.ones(3)).round(6).tolist() == [-0.001] * 3
+    assert alone.t == 1
+
+
+def test_a_shallow_copy_shares_what_is_known():
+    optimizer, w = compat.Adam(), np.zeros(2)
+    optimizer.update(w, np.ones(2))
+    other = copy.copy(optimizer)
+    other.learning_rate = 0.5
+    other.update(w, np.ones(2))
+    assert (optimizer.t, other.t, optimizer.learning_rate) == (2, 2, 0.001)
+    np.testing.assert_array_equal(optimizer.m, other.m)
+
+
+def test_a_setting_that_became_an_array_changes_nothing():
+    optimizer, w = compat.Adam(), np.ones(2)
+    optimizer.update(w, w.copy())
+    before = w.copy()
+    optimizer.beta1 = np.array([0.9, 0.8])
+    with pytest.raises(ArgumentError, match="beta1 must be a finite number"):
+        optimizer.update(w, np.ones(2))
+    np.testing.assert_array_equal(w, before)
+    assert optimizer.t == 1
 
 
 def test_a_new_array_in_old_memory_starts_anew():

@@ -7,6 +7,10 @@ An optimiser here may serve any number of arrays, each with moments and a step c
 array is recognised by the memory it lies in, so updating ``w[0]`` and ``w[1]`` works although each
 mention of them makes a new array object.  The optimiser keeps the arrays alive.
 
+An optimiser is copied or pickled together with its arrays, as any two things that refer to each
+other are: ``optimizer, w = copy.deepcopy((optimizer, w))``.  To a copy of itself alone, arrays
+outside are new.
+
 Examples
 --------
 >>> import numpy as np
@@ -42,14 +46,36 @@ _BELOW_ONE = {"beta1", "beta2", "alpha"}
 
 
 class _Record:
-    """What is kept for one array."""
+    """What is kept for one array.
 
-    __slots__ = ("array", "state", "t")
+    Attributes
+    ----------
+    array : array
+        The array as it was first mentioned.
+    view : array or None
+        The same place in the array that `array` was a view of.  Only copies need it: copying and
+        pickling turn a view into an array by itself, but the next mention is a view again.
+    state : dict
+        The moments.
+    t : int
+        Updates so far.
+    """
+
+    __slots__ = ("array", "state", "t", "view")
 
     def __init__(self, array: Array) -> None:
         self.array = array
+        self.view: Array | None = None
         self.state: dict[str, Any] = {}
         self.t = 0
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        place = _place(self.array if self.view is None else self.view)
+        return self.array, place, self.state, self.t
+
+    def __setstate__(self, saved: tuple[Any, ...]) -> None:
+        self.array, place, self.state, self.t = saved
+        self.view = None if place is None else _view(*place)
 
 
 class ArrayOptimizer:
@@ -69,6 +95,19 @@ class ArrayOptimizer:
         self._last: _Record | None = None
         self._valid: tuple[Any, ...] = ()
         self._check_settings()
+
+    def __getstate__(self) -> dict[str, Any]:
+        saved = self.__dict__.copy()
+        # Identities and addresses mean nothing in a copy, and scratch memory is not worth one.
+        for name in ("_executor", "_by_memory", "_by_id"):
+            del saved[name]
+        return {**saved, "_records": list(self._by_id.values())}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.__dict__.update(saved)
+        self._executor, self._by_memory, self._by_id = Executor(), {}, {}
+        for record in self.__dict__.pop("_records"):
+            self._register(record)
 
     def _names(self) -> tuple[str, ...]:
         """Return what the state arrays of the rule are called."""
@@ -125,8 +164,14 @@ class ArrayOptimizer:
         record.t = step
         self._last = record
         if record.t == 1:
-            self._by_id[id(record.array)] = self._by_memory[_memory(record.array)] = record
+            self._register(record)
         return params
+
+    def _register(self, record: _Record) -> None:
+        self._by_id[id(record.array)] = record
+        for array in (record.view, record.array):
+            if array is not None:
+                self._by_memory[_memory(array)] = record
 
     def _record(self, params: Array) -> _Record:
         record = self._by_id.get(id(params))
@@ -142,7 +187,11 @@ class ArrayOptimizer:
 
     def _check_settings(self) -> None:
         values = tuple(getattr(self, name) for name in self._settings)
-        if values != self._valid:
+        try:
+            unchanged = values == self._valid
+        except ValueError:  # an array among them is neither equal nor not
+            unchanged = False
+        if not unchanged:
             for name in self._settings:
                 below = 1.0 if name in _BELOW_ONE else None
                 number(name, getattr(self, name), below=below)
@@ -365,6 +414,22 @@ def _memory(array: Array) -> tuple[Any, ...]:
     """Return what two array objects have in common when they are the same elements."""
     start = array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
     return start, array.shape, array.strides, array.dtype, device_of(array)
+
+
+def _place(view: Array) -> tuple[Any, ...] | None:
+    """Return where in another NumPy array `view` lies: that array, the offset, and the layout."""
+    owner = view.base if isinstance(view, np.ndarray) else None
+    if not isinstance(owner, np.ndarray) or not owner.flags.forc:
+        return None
+    return owner, view.ctypes.data - owner.ctypes.data, view.shape, view.strides, view.dtype
+
+
+def _view(
+    owner: Array, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any
+) -> Array:
+    """Return the array at that place, as `_place` gave it."""
+    memory = owner.reshape(-1, order="A").view(np.uint8)
+    return np.ndarray(shape, dtype, memory, offset, strides)
 
 
 def _checked(params: Any, grads: Any) -> Array:
