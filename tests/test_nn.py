@@ -18,6 +18,7 @@ from tinygrad_adam.errors import (
     DeviceError,
     DTypeError,
     InPlaceError,
+    OutOfRangeError,
     StateDictError,
 )
 
@@ -395,6 +396,26 @@ def test_deepcopy_is_independent_and_keeps_ties():
 # --- modes and gradients ------------------------------------------------------------------------
 
 
+def test_changing_a_shallow_copy_leaves_the_original():
+    class Noted(nn.Linear):
+        __slots__ = ("note",)
+
+    net = Noted(2, 2)
+    net.note = "kept"
+    net.register_buffer("steps", tg.tensor(0))
+    before, names = snapshot(net), list(net.state_dict())
+    other = copy.copy(net)
+    assert type(other) is Noted
+    assert (other.weight is net.weight, other.note) == (True, "kept")
+    other.extra = nn.Parameter(tg.zeros(1))
+    other.register_buffer("steps", tg.tensor(1), persistent=False)
+    other.register_buffer("scratch", tg.tensor(1), persistent=False)
+    del other.bias
+    assert list(other.state_dict()) == ["weight", "extra"]
+    assert (snapshot(net), list(net.state_dict())) == (before, names)
+    assert copy.copy(nn.Module.__new__(nn.Module)).__dict__ == {}
+
+
 def test_train_and_eval_reach_every_module():
     net = Mixed()
     assert net.eval() is net
@@ -708,7 +729,67 @@ def test_module_list():
     assert isinstance(blocks[-1], nn.Tanh)
 
 
-@pytest.mark.parametrize("container", [nn.Sequential, lambda *m: nn.ModuleList(m)])
+CONTAINERS = pytest.mark.parametrize(
+    "container", [nn.Sequential, lambda *m: nn.ModuleList(m)], ids=["Sequential", "ModuleList"]
+)
+
+
+@CONTAINERS
+def test_containers_change_as_lists_do(container):
+    modules = [nn.Linear(n, n) for n in range(1, 7)]
+    net, expected = container(*modules[:3]), modules[:3]
+    for position in (0, 3, -1, 5):
+        assert net.insert(position, modules[3]) is net
+        expected.insert(position, modules[3])
+        assert [id(m) for m in net] == [id(m) for m in expected]
+    before = net
+    net += modules[4:]
+    expected += modules[4:]
+    assert net is before
+    for index in (0, -1, slice(1, None, 3), slice(5, 9), slice(0, 2)):
+        del net[index]
+        del expected[index]
+        assert [id(m) for m in net] == [id(m) for m in expected]
+        assert list(net._members) == [*map(str, range(len(expected)))]
+
+
+@CONTAINERS
+def test_bad_changes_of_containers_change_nothing(container):
+    net = container(nn.ReLU(), nn.Tanh())
+    before = snapshot(net)
+    for position in (3, -3):
+        with pytest.raises(OutOfRangeError, match="out of range for 2 modules"):
+            net.insert(position, nn.ReLU())
+        with pytest.raises(OutOfRangeError, match="out of range for 2 modules"):
+            del net[position]
+    with pytest.raises(TypeError, match="got a type"):
+        net.insert(0, nn.ReLU)
+    with pytest.raises(ArgumentError, match="contain itself"):
+        net.insert(0, net)
+    with pytest.raises(TypeError):
+        net += [nn.ReLU(), 3]
+    with pytest.raises(TypeError):
+        del net["0"]
+    assert snapshot(net) == before
+
+
+@pytest.mark.oracle
+def test_containers_change_as_pytorchs():
+    pt = pytest.importorskip("torch")
+    names = []
+    for L in (tg, pt):
+        net = L.nn.Sequential(OrderedDict(a=L.nn.Linear(1, 1), b=L.nn.Linear(2, 2)))
+        del net[0]
+        blocks = L.nn.ModuleList([L.nn.Linear(1, 1), L.nn.Linear(2, 2), L.nn.Linear(3, 3)])
+        blocks.insert(1, L.nn.ReLU())
+        blocks += [L.nn.Linear(4, 4)]
+        del blocks[::2]
+        shapes = [(k, tuple(v.shape)) for m in (net, blocks) for k, v in m.state_dict().items()]
+        names.append(shapes)
+    assert names[0] == names[1]
+
+
+@CONTAINERS
 def test_containers_take_modules_only(container):
     with pytest.raises(TypeError, match="function"):
         container(nn.ReLU(), lambda x: x)

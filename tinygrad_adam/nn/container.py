@@ -28,6 +28,55 @@ class _Listed(Module):
         self._add(str(len(self)), module)
         return self
 
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add all `modules` at the end, or none if one of them is not a `Module`."""
+        entries = list(modules)
+        for position, module in enumerate(entries, start=len(self)):
+            self._check(str(position), module)
+        for module in entries:
+            self.append(module)
+        return self
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
+
+    def insert(self, index: SupportsIndex, module: Module) -> Self:
+        """Put `module` before the entry at `index`; all entries are then numbered anew.
+
+        Raises
+        ------
+        TypeError
+            If it is not a `Module`.
+        OutOfRangeError
+            If `index` is not between minus the length and the length.
+        """
+        modules, position = list(self), operator.index(index)
+        if position != len(modules):
+            self._name_at(position)
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}.insert: a Module instance is expected, "
+                f"got a {type(module).__name__}"
+            )
+        self._check_member("module", str(len(modules)), module, replace=True)
+        modules.insert(position, module)
+        self._number(modules)
+        return self
+
+    def __delitem__(self, index: SupportsIndex | slice) -> None:
+        modules = list(self)
+        if not isinstance(index, slice):
+            self._name_at(index)
+        del modules[index]
+        self._number(modules)
+
+    def _number(self, modules: list[Module]) -> None:
+        """Make `modules`, known to be fit, the entries "0", "1", ..."""
+        for name in self._names():
+            delattr(self, name)
+        for position, module in enumerate(modules):
+            self._add(str(position), module)
+
     def _check(self, name: str, module: Module) -> None:
         """Raise what adding `module` under a new `name` would."""
         if not isinstance(module, Module):
@@ -146,15 +195,6 @@ class ModuleList(_Listed):
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         super().__init__()
         self.extend(modules)
-
-    def extend(self, modules: Iterable[Module]) -> Self:
-        """Add all `modules` at the end, or none if one of them is not a `Module`."""
-        entries = list(modules)
-        for position, module in enumerate(entries, start=len(self)):
-            self._check(str(position), module)
-        for module in entries:
-            self.append(module)
-        return self
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Module: ...

@@ -53,11 +53,12 @@ class Module:
     training: bool
     # Registered names in the order of definition, each with its kind: "parameter", "buffer" or
     # "module".  The values are ordinary instance attributes, so reading one costs nothing extra.
+    # Both collections are replaced, never changed: a shallow copy (copy.copy) has the same ones.
     _members: dict[str, str]
-    _non_persistent: set[str]
+    _non_persistent: frozenset[str]
 
     def __init__(self) -> None:
-        self.__dict__.update(training=True, _members={}, _non_persistent=set())
+        self.__dict__.update(training=True, _members={}, _non_persistent=frozenset())
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output; every subclass defines its own."""
@@ -121,7 +122,8 @@ class Module:
         ['steps']
         """
         self._register("buffer", name, tensor)
-        (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
+        others = self._non_persistent - {name}
+        self.__dict__["_non_persistent"] = others if persistent else others | {name}
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child module under `name`, as assigning it to the attribute does.
@@ -144,7 +146,8 @@ class Module:
         """Put `value` under `name`, after every check; `replace` allows a name in other use."""
         self._check_member(kind, name, value, replace)
         self.__dict__[name] = value
-        self._members[name] = kind
+        if self._members.get(name) != kind:
+            self.__dict__["_members"] = {**self._members, name: kind}
 
     def _check_member(self, kind: str, name: str, value: Any, replace: bool = False) -> None:
         owner = type(self).__name__
@@ -190,7 +193,9 @@ class Module:
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        self.__dict__.get("_members", {}).pop(name, None)
+        if name in self.__dict__.get("_members", ()):
+            members = {n: kind for n, kind in self._members.items() if n != name}
+            self.__dict__["_members"] = members
 
     def __getattr__(self, name: str) -> Any:
         # Only called when the ordinary look-up has failed.
