@@ -34,6 +34,7 @@ from tinygrad_adam.errors import (
     DataError,
     DeviceError,
     DTypeError,
+    OutOfRangeError,
     ShapeError,
 )
 
@@ -208,6 +209,14 @@ def test_a_broken_idx_file_is_refused(tmp_path, name):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_path_that_is_none():
+    with pytest.raises(DataError, match=r"cannot read 'a\\x00b': embedded null"):
+        read_idx("a\0b")
+    for read in (read_idx, load_mnist_folder, mnist):
+        with pytest.raises(ArgumentError, match=r"is a string or a pathlib\.Path, got 3"):
+            read(3)
+
+
 def test_idx_missing_file_and_folder(tmp_path):
     with pytest.raises(DataError, match=r"no such file: .*nothing"):
         read_idx(tmp_path / "nothing")
@@ -295,6 +304,8 @@ def test_missing_folder_names_the_four_files(tmp_path):
         ("test_labels", np.zeros((4, 1), np.uint8), r"1 dimension.*\(4, 1\)"),
         ("train_images", np.zeros((12, 30), np.uint8), r"3 dimension.*\(12, 30\)"),
         ("train_images", np.zeros((12, 5, 6), np.float32), "train images: expected uint8.*float32"),
+        ("train_images", np.zeros((0, 5, 6), np.uint8), r"train: there are no images.*\(0, 5, 6\)"),
+        ("test_images", np.zeros((4, 0, 6), np.uint8), r"t10k: there are no images"),
         ("test_images", np.zeros((4, 6, 5), np.uint8), r"\(5, 6\) but t10k images are \(6, 5\)"),
     ],
 )
@@ -345,6 +356,9 @@ def test_normalize_images_refuses_other_types_and_shapes():
         normalize_images(np.zeros((2, 28, 28), np.float32))
     with pytest.raises(ShapeError, match=r"expects images \(N, H, W\), got shape \(28, 28\)"):
         normalize_images(np.zeros((28, 28), np.uint8))
+    for images in (tg.tensor(np.zeros((2, 28, 28), np.uint8)), [[[0]]], None):
+        with pytest.raises(DTypeError, match=f"a NumPy or CuPy array, got {type(images).__name__}"):
+            normalize_images(images)
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -389,7 +403,13 @@ def test_breast_cancer_seed_and_size():
     assert not np.array_equal(breast_cancer(seed=1).test[0], breast_cancer(seed=2).test[0])
 
 
-@pytest.mark.parametrize("test_size", [0, 1, -0.1, 1.5, 0.9999, float("nan")])
+@pytest.mark.parametrize("seed", [-1, 2**32, "a", 1.5, True, None])
+def test_breast_cancer_refuses_a_seed_that_is_none(seed):
+    with pytest.raises(ArgumentError, match=r"seed must be an integer between 0 and 2\*\*32 - 1"):
+        breast_cancer(seed=seed)
+
+
+@pytest.mark.parametrize("test_size", [0, 1, -0.1, 1.5, 0.9999, float("nan"), "a", None, [0.2]])
 def test_breast_cancer_refuses_an_empty_part(test_size):
     pytest.importorskip("sklearn")
     with pytest.raises(ArgumentError, match="test_size must be between 0 and 1"):
@@ -447,7 +467,7 @@ def test_dataset_indexing():
 
 @pytest.mark.parametrize("index", [6, -7, [0, 6], np.array([-7])])
 def test_dataset_index_out_of_range(index):
-    with pytest.raises(IndexError, match="out of range: the data set has 6 samples"):
+    with pytest.raises(OutOfRangeError, match="out of range: the data set has 6 samples"):
         TensorDataset(np.zeros(6))[index]
 
 
@@ -460,6 +480,10 @@ def test_dataset_index_out_of_range(index):
         (np.ones(6, bool), DTypeError),
         (np.zeros((2, 2), int), ShapeError),
         (np.array(3), ShapeError),
+        ([1, [2]], ShapeError),
+        (slice("a", 2), DTypeError),
+        (slice(1.5), DTypeError),
+        (slice(None, None, 0), ArgumentError),
     ],
 )
 def test_dataset_index_of_the_wrong_kind(index, error):
@@ -606,6 +630,35 @@ def test_the_order_of_a_seed_is_fixed_for_good():
     assert order(loader) == expected
 
 
+SEEDS = ["a", 1.9, 2.0, True, [1], -1, 2**64, np.arange(2), tg.tensor(1.5)]
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=str)
+def test_a_seed_is_an_integer(seed):
+    generator = Generator(5)
+    generator.numpy()
+    before, default = generator.get_state(), default_generator().get_state()
+    for start in (generator.manual_seed, tg.manual_seed, Generator):
+        with pytest.raises(ArgumentError, match="seed must be an integer between 0 and 2"):
+            start(seed)
+    for state in ({"seed": seed, "draws": 0}, {"seed": 0, "draws": seed}):
+        with pytest.raises(ArgumentError, match=r"(seed|draws) must be an integer"):
+            generator.set_state(state)
+    assert (generator.get_state(), default_generator().get_state()) == (before, default)
+
+
+def test_a_generator_takes_its_own_state_only():
+    generator = Generator(5)
+    for state in (None, {"seed": 1}, {"draws": 1}, [1, 2], 3):
+        with pytest.raises(ArgumentError, match="is what get_state"):
+            generator.set_state(state)
+    with pytest.raises(ArgumentError, match="seed must be an integer"):
+        tg.manual_seed(None)
+    assert generator.get_state() == {"seed": 5, "draws": 0}
+    for seed in (np.int64(7), np.uint64(7), tg.tensor(7)):
+        assert Generator(seed).initial_seed == 7
+
+
 def test_resuming_from_the_generator_state_is_exact():
     generator = Generator(5)
     loader = DataLoader((np.arange(50),), 8, shuffle=True, generator=generator)
@@ -659,6 +712,18 @@ def test_a_loader_reads_arrays_that_are_read_only_or_strided():
     x.flags.writeable = False
     batches = [batch.numpy() for batch in DataLoader(x, 2)]
     np.testing.assert_array_equal(np.concatenate(batches), x)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("settings", [{"requires_grad": True}, {"dtype": "bfloat16"}])
+def test_a_torch_tensor_that_is_no_array_is_named(settings):
+    torch = pytest.importorskip("torch")
+    if "dtype" in settings:
+        settings = {"dtype": getattr(torch, settings["dtype"])}
+    values = torch.ones(3, **settings)
+    for take in (DataLoader, TensorDataset, lambda v: DataLoader((np.zeros(3), v)), tg.tensor):
+        with pytest.raises(DTypeError, match=r"torch.Tensor cannot be read.*\.detach\(\)"):
+            take(values)
 
 
 @pytest.mark.oracle

@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn
-from tinygrad_adam.device import Generator
+from tinygrad_adam.device import Generator, default_generator
 from tinygrad_adam.errors import (
     ArgumentError,
     DeviceError,
@@ -391,6 +391,26 @@ def test_filling_is_noticed_by_a_recorded_graph():
         (lambda t, g: nn.init.uniform_(t.long(), generator=g), DTypeError),
         (lambda t, g: nn.init.normal_(t.data, generator=g), ArgumentError),
         (lambda t, g: nn.init.zeros_(t.data), ArgumentError),
+        (lambda t, g: nn.init.uniform_(t, -1e308, 1e308, generator=g), ArgumentError),
+        (lambda t, g: nn.init.uniform_(t, 0, 1e39, generator=g), ArgumentError),
+        (lambda t, g: nn.init.uniform_(t.double(), -1e308, 1e308, generator=g), ArgumentError),
+        (lambda t, g: nn.init.normal_(t, 0, 1e38, generator=g), ArgumentError),
+        (lambda t, g: nn.init.xavier_uniform_(t, "x", generator=g), ArgumentError),
+        (lambda t, g: nn.init.xavier_uniform_(t, None, generator=g), ArgumentError),
+        (lambda t, g: nn.init.xavier_normal_(t, [1.0], generator=g), ArgumentError),
+        (lambda t, g: nn.init.kaiming_normal_(t, nonlinearity=[], generator=g), ArgumentError),
+        (lambda t, g: nn.init.uniform_(t, generator=3), ArgumentError),
+        (
+            lambda t, g: nn.init.kaiming_normal_(t, generator=np.random.default_rng(0)),
+            ArgumentError,
+        ),
+        (lambda t, g: nn.init.constant_(t, [1, 2, 3]), ArgumentError),
+        (lambda t, g: nn.init.constant_(t, None), ArgumentError),
+        (lambda t, g: nn.init.constant_(t, "1"), ArgumentError),
+        (lambda t, g: nn.init.constant_(t, np.ones(1)), ArgumentError),
+        (lambda t, g: nn.init.constant_(t, 1e39), ArgumentError),
+        (lambda t, g: nn.init.constant_(t.long(), math.nan), ArgumentError),
+        (lambda t, g: nn.init.constant_(t.long(), 2**80), ArgumentError),
     ],
 )
 def test_bad_fills_draw_nothing_and_change_nothing(fill, error):
@@ -400,6 +420,36 @@ def test_bad_fills_draw_nothing_and_change_nothing(fill, error):
         fill(tensor, generator)
     assert generator.get_state() == state
     assert tensor.tolist() == [[1.0] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        nn.init.uniform_,
+        nn.init.normal_,
+        nn.init.zeros_,
+        nn.init.xavier_uniform_,
+        nn.init.kaiming_normal_,
+        lambda t: nn.init.constant_(t, 2.0),
+    ],
+)
+def test_read_only_and_expanded_tensors_are_not_filled(fill):
+    row, frozen = tg.ones(1, 3), np.ones((2, 3))
+    frozen.flags.writeable = False
+    state = default_generator().get_state()
+    for tensor in (row.expand(2, 3), tg.Tensor(frozen)):
+        with pytest.raises(InPlaceError, match=r"_: this \(2, 3\) tensor is a read-only view"):
+            fill(tensor)
+        assert tensor.tolist() == [[1.0] * 3] * 2
+    assert default_generator().get_state() == state
+
+
+def test_constants_take_every_kind_of_number():
+    for value in (2, 2.0, np.float32(2), np.int8(2), tg.tensor(2.0), tg.tensor(2)):
+        assert nn.init.constant_(tg.zeros(2), value).tolist() == [2.0, 2.0]
+    exact = 2**60 + 1  # float64 would round it
+    assert nn.init.constant_(tg.zeros(1).long(), exact).item() == exact
+    assert nn.init.constant_(tg.zeros(1), -math.inf).item() == -math.inf
 
 
 # --- PyTorch ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, serialization
-from tinygrad_adam.errors import ArgumentError, DataError, DeviceError, DTypeError
+from tinygrad_adam.errors import ArgumentError, DataError, DeviceError, DTypeError, StateDictError
 
 DTYPES = [
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -386,3 +386,16 @@ def test_torch_reads_our_file_and_we_read_theirs(tmp_path):
     x = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 1, 4, 4)
     expected = theirs(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(ours(tg.from_numpy(x)).data, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.oracle
+def test_torch_tensors_that_are_no_arrays_are_named(tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "model.safetensors"
+    for value in (torch.ones(2, requires_grad=True), torch.ones(2, dtype=torch.bfloat16)):
+        with pytest.raises(DTypeError, match=r"save: 'weight': a torch.Tensor.*\.detach\(\)"):
+            tg.save({"weight": value}, path)
+    assert list(tmp_path.iterdir()) == []
+    model = tg.nn.Linear(2, 1)
+    with pytest.raises(StateDictError, match=r"'weight' is no array.*requires grad"):
+        model.load_state_dict(torch.nn.Linear(2, 1).state_dict(keep_vars=True))

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import operator
 import os
 import threading
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import ArgumentError, DeviceError
+from .errors import ArgumentError, DeviceError, DTypeError
 
 __all__ = [
     "Array",
@@ -231,7 +233,13 @@ def asarray(data: Any, dtype: Any = None, device: Device | str | None = None) ->
         array = to_device(array, device) if device is not None else array
         with device_guard(array):
             return array if dtype is None else array.astype(dtype, copy=False)
-    array = np.asarray(data, dtype=dtype)
+    try:
+        array = np.asarray(data, dtype=dtype)
+    except (TypeError, RuntimeError) as error:  # PyTorch's: bfloat16, sparse, requires_grad
+        raise DTypeError(
+            f"a {type(data).__module__}.{type(data).__name__} cannot be read as an array: {error}; "
+            "hand over a NumPy array, from PyTorch with .detach().cpu().float().numpy()"
+        ) from error
     if device is None and isinstance(data, np.ndarray):
         return array
     return to_device(array, device)
@@ -308,10 +316,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of `seed` from its beginning."""
-        number = int(seed)
-        if not 0 <= number < 2**64:
-            raise ArgumentError(f"seed must be between 0 and 2**64 - 1, got {seed}")
-        self._seed, self._draws = number, 0
+        self._seed, self._draws = _counter("seed", seed), 0
         return self
 
     @property
@@ -332,14 +337,26 @@ class Generator:
 
     def set_state(self, state: dict[str, int]) -> None:
         """Go on from where `get_state` was called."""
-        seed, draws = int(state["seed"]), int(state["draws"])
-        if draws < 0:
-            raise ArgumentError(f"draws must not be negative, got {draws}")
-        self.manual_seed(seed)
-        self._draws = draws
+        if not isinstance(state, Mapping) or not {"seed", "draws"} <= state.keys():
+            raise ArgumentError(
+                f"a generator's state is what get_state() gives, with seed and draws, got {state!r}"
+            )
+        seed, draws = (_counter(name, state[name]) for name in ("seed", "draws"))
+        self._seed, self._draws = seed, draws
 
     def __repr__(self) -> str:
         return f"Generator(seed={self._seed}, draws={self._draws})"
+
+
+def _counter(name: str, value: Any) -> int:
+    """Return `value` as an int that fits into half of a Philox key."""
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except (TypeError, ValueError):
+        number = -1
+    if not 0 <= number < 2**64:
+        raise ArgumentError(f"{name} must be an integer between 0 and 2**64 - 1, got {value!r}")
+    return number
 
 
 _default_generator = Generator()

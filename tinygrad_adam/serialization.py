@@ -251,7 +251,10 @@ def _check_state(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
                 f"save: {key!r} is a {type(value).__name__}, not a tensor or an array; "
                 "flatten nested state into one mapping, and put settings in metadata"
             )
-        array = asarray(value.data if isinstance(value, Tensor) else value, device="cpu")
+        try:
+            array = asarray(value.data if isinstance(value, Tensor) else value, device="cpu")
+        except DTypeError as error:
+            raise DTypeError(f"save: {key!r}: {error}") from error
         native = array.dtype.newbyteorder("=")
         if native not in _DTYPES.values():
             names = ", ".join(str(kind) for kind in _DTYPES.values())

@@ -6,6 +6,7 @@ batches of them.
 
 from __future__ import annotations
 
+import numbers
 import os
 import zipfile
 import zlib
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..device import Array, device_guard
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
-from .idx import read_idx
+from .idx import as_path, read_idx
 
 __all__ = [
     "Split",
@@ -139,9 +140,9 @@ def load_mnist_folder(folder: str | os.PathLike[str]) -> Split:
     Raises
     ------
     DataError
-        If a file is missing or corrupt, is not uint8 of the right number of dimensions, the
-        numbers of images and labels differ, a label is not 0 to 9, or train and test images
-        differ in size.
+        If a file is missing or corrupt, is not uint8 of the right number of dimensions, there
+        are no images, the numbers of images and labels differ, a label is not 0 to 9, or train
+        and test images differ in size.
 
     Examples
     --------
@@ -150,7 +151,7 @@ def load_mnist_folder(folder: str | os.PathLike[str]) -> Split:
     ...
     tinygrad_adam.errors.DataError: no such folder: no/such/folder; expected ...
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     train, test = (
         _checked_pair(
             read_idx(_find(folder, f"{part}-images", "idx3-ubyte")),
@@ -191,6 +192,8 @@ def _checked_pair(
                 f"{where} {what}: expected uint8 with {ndim} dimension(s), "
                 f"got {array.dtype} of shape {array.shape}"
             )
+    if not images.size:
+        raise DataError(f"{where}: there are no images, their shape is {images.shape}")
     if len(images) != len(labels):
         raise DataError(f"{where}: {len(images)} images but {len(labels)} labels")
     if (labels > 9).any():
@@ -216,7 +219,7 @@ def normalize_images(images: Array) -> Array:
     Raises
     ------
     DTypeError
-        If `images` is not uint8; dividing by 255 twice is a common silent mistake.
+        If `images` is no array or not uint8; dividing by 255 twice is a common silent mistake.
     ShapeError
         If `images` has not three dimensions.
 
@@ -226,6 +229,11 @@ def normalize_images(images: Array) -> Array:
     array([[[[0. , 0.2],
              [0.4, 1. ]]]], dtype=float32)
     """
+    if not isinstance(images, np.ndarray) and not hasattr(images, "__cuda_array_interface__"):
+        raise DTypeError(
+            f"normalize_images expects a NumPy or CuPy array, got {type(images).__name__}; "
+            "of a Tensor it is .data"
+        )
     if images.dtype != np.uint8:
         raise DTypeError(
             f"normalize_images expects uint8 images, got {images.dtype} of shape "
@@ -261,7 +269,7 @@ def breast_cancer(test_size: float = 0.2, seed: int = 42, *, leaky: bool = False
     test_size : float
         Share of the 569 rows that goes to the test part, between 0 and 1.
     seed : int
-        Fixes which rows these are.
+        Fixes which rows these are; 0 to 2**32 - 1.
     leaky : bool
         Take mean and deviation over all rows, the test rows too.  Many tutorials do; it lets
         the test part leak into training, so use it only to repeat their numbers.
@@ -275,7 +283,7 @@ def breast_cancer(test_size: float = 0.2, seed: int = 42, *, leaky: bool = False
     Raises
     ------
     ArgumentError
-        If `test_size` is not between 0 and 1 or leaves a part empty.
+        If `test_size` is not between 0 and 1 or leaves a part empty, or `seed` is out of range.
     DataError
         If scikit-learn is not installed.
 
@@ -285,6 +293,11 @@ def breast_cancer(test_size: float = 0.2, seed: int = 42, *, leaky: bool = False
     >>> x.shape, y.shape, x_test.shape
     ((455, 30), (455, 1), (114, 30))
     """
+    if not isinstance(test_size, numbers.Real):
+        raise ArgumentError(f"test_size must be between 0 and 1, got {test_size!r}")
+    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**32:
+        raise ArgumentError(f"seed must be an integer between 0 and 2**32 - 1, got {seed!r}")
     datasets, preprocessing, selection = _sklearn(
         "breast_cancer", "datasets", "preprocessing", "model_selection"
     )

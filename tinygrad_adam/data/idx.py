@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
 
 __all__ = ["read_idx"]
 
@@ -35,6 +35,14 @@ _ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return `path` as an object, checked to be a path."""
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise ArgumentError(f"a path is a string or a pathlib.Path, got {path!r}") from error
+
+
 def _read_bytes(path: Path) -> bytes:
     """Return the content of `path`, decompressed when it starts as a gzip file does."""
     try:
@@ -43,6 +51,8 @@ def _read_bytes(path: Path) -> bytes:
         raise DataError(f"no such file: {path}; expected an IDX file, gzipped or not") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:  # a null character
+        raise DataError(f"cannot read {str(path)!r}: {error}") from error
     # The first bytes decide, not the name: some browsers unpack a .gz and keep its name.
     if not raw.startswith(_GZIP_MAGIC):
         return raw
@@ -71,6 +81,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Raises
     ------
+    ArgumentError
+        If `path` is no path.
     DataError
         If the file is missing, is not IDX, has an unknown element type, is a broken gzip file, or
         holds fewer or more bytes than its header states.
@@ -84,7 +96,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     ...     read_idx(file)
     array([5, 0], dtype=uint8)
     """
-    path = Path(path)
+    path = as_path(path)
     content = _read_bytes(path)
     if len(content) < 4:
         raise DataError(f"{path} is not an IDX file: expected at least 4 bytes, got {len(content)}")

@@ -24,7 +24,14 @@ from ..device import (
     device_of,
     to_device,
 )
-from ..errors import ArgumentError, DataError, DeviceError, DTypeError, ShapeError
+from ..errors import (
+    ArgumentError,
+    DataError,
+    DeviceError,
+    DTypeError,
+    OutOfRangeError,
+    ShapeError,
+)
 from ..tensor import Tensor
 
 __all__ = ["DataLoader", "TensorDataset"]
@@ -138,20 +145,31 @@ class TensorDataset:
 
         Raises
         ------
-        IndexError
-            If a number is out of range.
-        DTypeError, ShapeError
+        OutOfRangeError
+            If a number is out of range (an IndexError).
+        DTypeError, ShapeError, ArgumentError
             If `index` is not as above.
         """
-        return self._rows(index if isinstance(index, slice) else self._checked(index))
+        return self._rows(self._checked(index))
 
-    def _checked(self, index: Any) -> int | Array:
+    def _checked(self, index: Any) -> int | slice | Array:
         size = len(self)
         rows: Any
+        if isinstance(index, slice):
+            try:
+                index.indices(size)
+            except TypeError as error:
+                raise DTypeError(f"a data set is indexed by integers, got {index}") from error
+            except ValueError as error:
+                raise ArgumentError(f"a data set cannot be read in steps of 0: {index}") from error
+            return index
         if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
             rows = low = high = int(index)
         else:
-            rows = asarray(index.data if isinstance(index, Tensor) else index, device="cpu")
+            try:
+                rows = asarray(index.data if isinstance(index, Tensor) else index, device="cpu")
+            except ValueError as error:  # rows of different lengths
+                raise ShapeError(f"an index array must be 1-d, got {index!r}") from error
             if rows.size == 0:  # NumPy makes [] a float array
                 rows = rows.astype(np.int64)
             if rows.dtype.kind not in "iu":
@@ -165,7 +183,7 @@ class TensorDataset:
             rows = to_device(rows, self.device)
         # Checked here because CuPy wraps a number that is out of range instead of raising.
         if low < -size or high >= size:
-            raise IndexError(
+            raise OutOfRangeError(
                 f"sample {low if low < -size else high} is out of range: "
                 f"the data set has {size} samples"
             )

@@ -8,13 +8,15 @@ Functions with a trailing underscore fill a tensor in place and return it.
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Literal
 
 import numpy as np
 
-from ..device import Generator, default_generator, device_guard, device_of, to_device
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..device import Generator, device_guard, device_of, is_writable, to_device
+from ..errors import ArgumentError, DTypeError, InPlaceError, ShapeError
 from ..tensor import Tensor
+from .settings import draws
 
 __all__ = [
     "calculate_gain",
@@ -73,8 +75,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """
     if nonlinearity == "leaky_relu":
         slope = _number("calculate_gain", "param", 0.01 if param is None else param)
-        return math.sqrt(2.0 / (1.0 + slope**2))
-    if nonlinearity not in _GAINS:
+        return math.sqrt(2.0 / (1.0 + slope * slope))
+    if not isinstance(nonlinearity, str) or nonlinearity not in _GAINS:
         names = ", ".join([*_GAINS, "leaky_relu"])
         raise ArgumentError(f"nonlinearity {nonlinearity!r} is unknown; use one of {names}")
     return _GAINS[nonlinearity]
@@ -102,9 +104,11 @@ def uniform_(
     Raises
     ------
     ArgumentError
-        If a bound is not finite or ``a > b``.
+        If a bound is not finite, ``a > b``, or the bounds are too large for the tensor's type.
     DTypeError
         If `tensor` is not floating point.
+    InPlaceError
+        If `tensor` is read-only or an expanded view.  Whatever is raised, nothing was drawn.
 
     Examples
     --------
@@ -116,9 +120,9 @@ def uniform_(
     low, high = _number("uniform_", "a", a), _number("uniform_", "b", b)
     if low > high:
         raise ArgumentError(f"uniform_: a <= b is needed, got a={low} and b={high}")
-    _check_float("uniform_", tensor)
-    draws = _source(generator).uniform(low, high, tuple(tensor.shape))
-    return _fill(tensor, draws)
+    _check_float("uniform_", tensor, max(-low, high, high - low))
+    values = draws("uniform_", generator).uniform(low, high, tuple(tensor.shape))
+    return _fill(tensor, values)
 
 
 def normal_(
@@ -143,19 +147,35 @@ def normal_(
     Raises
     ------
     ArgumentError
-        If a number is not finite or `std` is negative.
-    DTypeError
-        If `tensor` is not floating point.
+        If a number is not finite or too large for the tensor's type, or `std` is negative.
+    DTypeError, InPlaceError
+        As for `uniform_`.
     """
     centre, spread = _number("normal_", "mean", mean), _number("normal_", "std", std)
     if spread < 0:
         raise ArgumentError(f"normal_: std must not be negative, got {spread}")
-    _check_float("normal_", tensor)
-    return _fill(tensor, _source(generator).normal(centre, spread, tuple(tensor.shape)))
+    # No draw ever reaches ten deviations: the chance is 1e-23.
+    _check_float("normal_", tensor, abs(centre) + 10 * spread)
+    values = draws("normal_", generator).normal(centre, spread, tuple(tensor.shape))
+    return _fill(tensor, values)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill `tensor`, of any dtype, with `val`, in place.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of any element type and shape; changed in place.
+    val : number
+        Or a tensor of no dimensions.
+
+    Raises
+    ------
+    ArgumentError
+        If `val` is no number, or does not fit into the tensor's type.
+    InPlaceError
+        As for `uniform_`.
 
     Examples
     --------
@@ -164,7 +184,16 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     [0.5, 0.5]
     """
     _check_tensor("constant_", tensor)
-    return _fill(tensor, np.asarray(val))
+    if isinstance(val, np.generic) or (isinstance(val, Tensor) and not val.shape):
+        val = val.item()
+    if not isinstance(val, numbers.Real):
+        raise ArgumentError(f"constant_: val is one number, got {val!r}")
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            value = np.asarray(val, tensor.dtype)
+    except (ValueError, ArithmeticError) as error:
+        raise ArgumentError(f"constant_: {val!r} does not fit into {tensor.dtype}") from error
+    return _fill(tensor, value)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -207,7 +236,7 @@ def xavier_uniform_(
     True
     """
     fan_in, fan_out = _fans("xavier_uniform_", tensor)
-    bound = gain * math.sqrt(6.0 / max(fan_in + fan_out, 1))
+    bound = _number("xavier_uniform_", "gain", gain) * math.sqrt(6.0 / max(fan_in + fan_out, 1))
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -217,7 +246,8 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
     Parameters, errors and source as for `xavier_uniform_`.
     """
     fan_in, fan_out = _fans("xavier_normal_", tensor)
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(fan_in + fan_out, 1)), generator)
+    std = _number("xavier_normal_", "gain", gain) * math.sqrt(2.0 / max(fan_in + fan_out, 1))
+    return normal_(tensor, 0.0, std, generator)
 
 
 def kaiming_uniform_(
@@ -298,12 +328,20 @@ def _fans(where: str, tensor: Tensor) -> tuple[int, int]:
 def _check_tensor(where: str, tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
         raise ArgumentError(f"{where} fills a Tensor in place, got {type(tensor).__name__}")
+    if not is_writable(tensor.data):
+        raise InPlaceError(
+            f"{where}: this {tuple(tensor.shape)} tensor is a read-only view (expand, "
+            "broadcast_to); fill a clone()"
+        )
 
 
-def _check_float(where: str, tensor: Tensor) -> None:
+def _check_float(where: str, tensor: Tensor, reach: float) -> None:
+    """Raise unless `tensor` can hold floating-point numbers as large as `reach`."""
     _check_tensor(where, tensor)
     if tensor.dtype.kind != "f":
         raise DTypeError(f"{where} needs a floating-point tensor, got {tensor.dtype}")
+    if not reach <= float(np.finfo(tensor.dtype).max):
+        raise ArgumentError(f"{where}: the numbers reach {reach:g}, too large for {tensor.dtype}")
 
 
 def _number(where: str, name: str, value: float) -> float:
@@ -314,10 +352,6 @@ def _number(where: str, name: str, value: float) -> float:
     if not math.isfinite(number):
         raise ArgumentError(f"{where}: {name} must be finite, got {number}")
     return number
-
-
-def _source(generator: Generator | None) -> np.random.Generator:
-    return (default_generator() if generator is None else generator).numpy()
 
 
 def _fill(tensor: Tensor, values: np.ndarray) -> Tensor:
