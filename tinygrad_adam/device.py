@@ -355,7 +355,7 @@ def _counter(name: str, value: Any) -> int:
     except (TypeError, ValueError):
         number = -1
     if not 0 <= number < 2**64:
-        raise ArgumentError(f"{name} must be an integer between 0 and 2**64 - 1, got {value!r}")
+        raise ArgumentError(f"{name} must be between 0 and 2**64 - 1, an integer, got {value!r}")
     return number
 
 

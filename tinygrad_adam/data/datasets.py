@@ -160,6 +160,9 @@ def load_mnist_folder(folder: str | os.PathLike[str]) -> Split:
         )
         for part in ("train", "t10k")
     )
+    for part, (images, _) in (("training", train), ("test", test)):
+        if not images.size:
+            raise DataError(f"{folder}: there are no {part} images, their shape is {images.shape}")
     if train[0].shape[1:] != test[0].shape[1:]:
         raise DataError(
             f"{folder}: train images are {train[0].shape[1:]} but t10k images are "
@@ -192,8 +195,6 @@ def _checked_pair(
                 f"{where} {what}: expected uint8 with {ndim} dimension(s), "
                 f"got {array.dtype} of shape {array.shape}"
             )
-    if not images.size:
-        raise DataError(f"{where}: there are no images, their shape is {images.shape}")
     if len(images) != len(labels):
         raise DataError(f"{where}: {len(images)} images but {len(labels)} labels")
     if (labels > 9).any():
