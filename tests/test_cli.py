@@ -219,6 +219,8 @@ WRONG = [
     (["train", "mnist", "--optimizer", "adan"], "invalid choice: 'adan'"),
     (["train", "mnist", "--device", "tpu"], "device 'tpu' is unknown"),
     (["train", "mnist", "--data", "nowhere"], "no such folder: nowhere"),
+    (["train", "mnist", "--data", __file__], f"not a folder: {__file__}"),
+    (["train", "mnist", "--data", ""], "a path is empty"),
     (["train", "breast-cancer", "--data", "."], "breast-cancer brings its own data"),
     (["train", "breast-cancer", "--out", ""], "--out is empty; name a new folder"),
     (["compare", "--out", "x" * 300], "File name too long; name another folder with --out"),

@@ -295,6 +295,19 @@ def test_missing_folder_names_the_four_files(tmp_path):
     assert all(name in str(caught.value) for name in NAMES.values())
 
 
+def test_what_is_no_readable_folder(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"not a folder: .*file; expected one with train"):
+        load_mnist_folder(tmp_path / "file")
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(DataError, match=f"cannot read {tmp_path}: Permission denied"):
+        load_mnist_folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("key", "array", "message"),
     [

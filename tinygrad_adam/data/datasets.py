@@ -174,12 +174,17 @@ def load_mnist_folder(folder: str | os.PathLike[str]) -> Split:
 def _find(folder: Path, stem: str, suffix: str) -> Path:
     """Return the first of the usual spellings of a file name that is there."""
     names = [f"{stem}{dot}{suffix}{gz}" for gz in ("", ".gz") for dot in "-."]
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    if not folder.is_dir():
+    try:
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+        present = folder.is_dir()
+    except OSError as error:
+        raise DataError(f"cannot read {folder}: {error.strerror or error}") from error
+    if not present:
+        problem = "not a folder" if folder.exists() else "no such folder"
         raise DataError(
-            f"no such folder: {folder}; expected one with train-images-idx3-ubyte, "
+            f"{problem}: {folder}; expected one with train-images-idx3-ubyte, "
             "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, "
             "each with or without .gz"
         )

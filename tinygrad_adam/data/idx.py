@@ -38,9 +38,12 @@ _GZIP_MAGIC = b"\x1f\x8b"
 def as_path(path: str | os.PathLike[str]) -> Path:
     """Return `path` as an object, checked to be a path."""
     try:
-        return Path(path)
+        text = os.fspath(path)
     except TypeError as error:
         raise ArgumentError(f"a path is a string or a pathlib.Path, got {path!r}") from error
+    if not text:
+        raise ArgumentError("a path is empty; name a file or a folder")
+    return Path(path)
 
 
 def _read_bytes(path: Path) -> bytes:
