@@ -16,6 +16,7 @@ import tinygrad_adam as tg
 from tinygrad_adam.autograd import OPS
 from tinygrad_adam.errors import OutOfRangeError, ShapeError, TinygradError
 from tinygrad_adam.kernels import cpu
+from tinygrad_adam.ops import reduce
 from tinygrad_adam.ops.conv import Geometry
 
 F = tg.nn.functional
@@ -325,7 +326,7 @@ def test_reductions(name, shape, data):
     if name in ("var", "std"):
         assume(np.prod([shape[a] for a in axes]) > 1)
     x = numbers(shape)
-    ours = getattr(tg, name)(tg.tensor(x), dims if len(dims) > 1 else dims[0], keepdim).data
+    ours = getattr(tg, name)(tg.tensor(x), dims if len(dims) > 1 else dims[0], keepdim=keepdim).data
     expected = REDUCTIONS[name](x, axis=tuple(axes), keepdims=keepdim)
     assert ours.shape == np.shape(expected)
     np.testing.assert_allclose(ours, expected, rtol=1e-12)
@@ -334,6 +335,23 @@ def test_reductions(name, shape, data):
         w = weights(np.shape(expected))
         w = w if keepdim else np.expand_dims(w, tuple(axes))
         np.testing.assert_array_equal(g, np.broadcast_to(w, shape))
+
+
+@few
+@given(
+    shape=hnp.array_shapes(min_dims=1, max_dims=4, max_side=7),
+    keepdim=st.booleans(),
+    many=st.integers(1, 20),
+    block=st.integers(1, 40),
+    data=st.data(),
+)
+def test_sums_in_blocks_of_rows(shape, keepdim, many, block, data):
+    axes = tuple(range(data.draw(st.integers(1, len(shape)))))
+    x = np.round(numbers(shape).astype(np.float32) * 64)  # whole numbers: any order is exact
+    with mock.patch.multiple(reduce, MANY_ROWS=many, BLOCK=block):
+        y = tg.sum(tg.tensor(x), axes, keepdim)
+    assert y.dtype == tg.float32
+    np.testing.assert_array_equal(y.data, x.astype(int).sum(axes, keepdims=keepdim))
 
 
 @few

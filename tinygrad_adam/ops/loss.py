@@ -15,7 +15,7 @@ from .elementwise import abs as absolute
 from .elementwise import add, mul, sub, where
 from .index import check_classes, gather
 from .linear import same_type
-from .reduce import mean, sum
+from .reduce import in_single, mean, sum
 from .shape import reshape, squeeze, unsqueeze
 from .softmax import log_softmax
 
@@ -170,7 +170,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     if reduction == "none" or not input._data.ndim:
         d = sub(input, target)
         return mul(d, d)
-    return apply(SQUARES, (input, target), {"mean": reduction == "mean"})
+    return in_single(SQUARES, (input, target), {"mean": reduction == "mean"})
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:

@@ -83,11 +83,14 @@ def kind(dtype: Any) -> int:
 
 
 def element_type(spec: Any) -> np.dtype[Any]:
-    """Return the dtype that `spec` names, or raise DTypeError."""
+    """Return the dtype that `spec` names, in this machine's byte order, or raise DTypeError."""
     try:
-        found: np.dtype[Any] = np.dtype(spec)
+        found: np.dtype[Any] = np.dtype(spec).newbyteorder("=")
     except TypeError:
         raise DTypeError(f"{spec!r} is neither an element type nor a device") from None
+    kind(found)
+    if found.itemsize > 8:
+        raise DTypeError(f"elements of type {found} are not supported; use float64")
     return found
 
 
@@ -150,8 +153,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+_NUMPY_WORDS = (("axis", "dim"), ("keepdims", "keepdim"))
+
+
 def takes_tensor(function: Callable[P, R]) -> Callable[P, R]:
-    """Make `function` refuse a first operand that is no Tensor, saying what to do instead."""
+    """Make `function` refuse a first operand that is no Tensor, saying what to do instead.
+
+    NumPy's words for `dim` and `keepdim` are understood too, as in PyTorch.
+    """
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -160,6 +169,10 @@ def takes_tensor(function: Callable[P, R]) -> Callable[P, R]:
                 f"{function.__name__}: expected a Tensor, got {type(args[0]).__name__}; "
                 "wrap it with tg.tensor(...)"
             )
+        if kwargs:
+            for theirs, ours in _NUMPY_WORDS:
+                if theirs in kwargs and ours not in kwargs:
+                    kwargs[ours] = kwargs.pop(theirs)
         return function(*args, **kwargs)
 
     return checked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from .elementwise import clone, maximum, minimum
 from .index import gather
 from .promote import cast, takes_tensor
-from .shape import one_axis, reshape, squeeze
+from .shape import one_axis, squeeze
 
 __all__ = [
     "amax", "amin", "argmax", "argmin", "cumsum", "max", "mean", "min", "std", "sum", "var",
@@ -35,15 +36,15 @@ class ValuesAndIndices(NamedTuple):
 
 def axis_of(name: str, x: Any, dim: int | np.integer[Any]) -> int:
     """Return `dim` counted from the front; a 0-d tensor has axes 0 and -1, as in PyTorch."""
-    if not isinstance(dim, (int, np.integer)):
-        raise DTypeError(f"{name}: dim must be an integer, got {type(dim).__name__}")
+    if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool):
+        raise DTypeError(f"{name}: dim must be an integer, got {type(dim).__name__} {dim!r}")
     return one_axis(name, x._data.shape, int(dim))
 
 
 def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:
     """Return the axes `dim` means, each counted from the front; None (or ``()``) means all."""
     if isinstance(dim, (int, np.integer)):
-        dims: Sequence[int] = (int(dim),)
+        dims: Sequence[int] = (dim,)
     elif dim is None or len(dim) == 0:
         return tuple(range(x._data.ndim))
     else:
@@ -77,11 +78,65 @@ def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
     return n
 
 
+# --- adding up ----------------------------------------------------------------------------------
+
+HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
+# Fewer rows than this are added one after the other.
+MANY_ROWS = 1024
+# Elements of a block of rows whose sum still lies in a second-level cache.
+BLOCK = 1 << 16
+
+
+def total(xp: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """Return the sum in the type of `x`, without adding up one rounding error per element.
+
+    NumPy adds in pairs along the axis that is innermost in memory, but along the first axis of a
+    matrix each row onto the sum of all before it: 2**24 ones are then as many as 2**25.  Many rows
+    of float32 are added in blocks, which is faster too.  Half precision is added in float32.
+    """
+    dtype = x.dtype
+    if dtype == HALF:
+        return x.sum(axis=axis, dtype=SINGLE, keepdims=keepdims).astype(dtype)
+    lead = len(axis)
+    if (
+        xp is np
+        and dtype == SINGLE
+        and 0 < lead < x.ndim
+        and x.size >= MANY_ROWS
+        and axis == tuple(range(lead))
+        and x.flags.c_contiguous
+    ):
+        rows = count(x.shape, axis)
+        width = x.size // rows
+        # as many rows to a block as blocks, so that neither sum has many terms
+        each = math.isqrt(rows)
+        if each * width > BLOCK:
+            each = BLOCK // width
+        if rows >= MANY_ROWS and width > 1 and each > 1:
+            shape = kept(x.shape, axis) if keepdims else x.shape[lead:]
+            flat, whole = x.reshape(rows, width), rows - rows % each
+            y = flat[:whole].reshape(whole // each, each * width).sum(axis=0)
+            y = total(np, y.reshape(each, width), (0,), False)
+            if whole < rows:
+                y += flat[whole:].sum(axis=0)
+            return y.reshape(shape)
+    return x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+def in_single(operation: Any, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    """Apply an operation that adds up; half precision is computed in float32, then rounded."""
+    dtype = inputs[0]._data.dtype
+    if dtype != HALF:
+        return apply(operation, inputs, settings)
+    wide = tuple(cast(x, SINGLE) for x in inputs)
+    return cast(apply(operation, wide, settings), dtype)
+
+
 # --- sums and moments ---------------------------------------------------------------------------
 
 SUM = op(
     "sum",
-    lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
+    lambda xp, x, *, axis, keepdims: total(xp, x, axis, keepdims),
     x=lambda F, g, x_shape, axis: _spread(F, g, x_shape, axis),
 )
 
@@ -95,11 +150,11 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
     input : Tensor
         Any shape.
     dim : int or sequence of int, optional
-        Axes to sum over; all when left out.
+        Axes to sum over; all when left out.  NumPy's words `axis` and `keepdims` do as well.
     keepdim : bool
         Keep the summed axes with length 1.
     dtype : dtype, optional
-        Cast to this first.  Booleans and integers are summed as int64.
+        Cast to this first.  Left out, booleans and integers are summed as int64.
 
     Returns
     -------
@@ -127,8 +182,8 @@ def _floating(name: str, x: Any) -> Any:
 
 def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     n = count(x.shape, axis)
-    total = xp.sum(x, axis=axis, keepdims=keepdims)
-    return total / n if n else total * float("nan")
+    y = total(xp, x, axis, keepdims)
+    return y / n if n else y * float("nan")
 
 
 MEAN = op(
@@ -139,7 +194,7 @@ MEAN = op(
 
 
 @takes_tensor
-def mean(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     r"""Return the mean :math:`\frac1n \sum_i x_i` over all elements, or along the axes `dim`.
 
     Parameters
@@ -148,6 +203,8 @@ def mean(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
         Floating.
     dim, keepdim
         As for `sum`.
+    dtype : dtype, optional
+        Cast to this floating type first.
 
     Returns
     -------
@@ -165,16 +222,16 @@ def mean(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> tg.mean(tg.tensor([1.0, 2.0, 6.0])).item()
     3.0
     """
-    x = _floating("mean", input)
-    return apply(MEAN, (x,), {"axis": axes_of("mean", x, dim), "keepdims": keepdim})
+    x = _floating("mean", input if dtype is None else cast(input, dtype))
+    return in_single(MEAN, (x,), {"axis": axes_of("mean", x, dim), "keepdims": keepdim})
 
 
 def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
     n = count(x.shape, axis)
     if n - correction <= 0:
-        return xp.sum(x, axis=axis, keepdims=keepdims) * float("nan")
-    d = x - xp.sum(x, axis=axis, keepdims=True) / n
-    return xp.sum(d * d, axis=axis, keepdims=keepdims) / (n - correction)
+        return total(xp, x, axis, keepdims) * float("nan")
+    d = x - total(xp, x, axis, True) / n
+    return total(xp, d * d, axis, keepdims) / (n - correction)
 
 
 def _centred(F: Any, x: Any, axis: tuple[int, ...], scale: float) -> Any:
@@ -208,23 +265,70 @@ STD = op(
 )
 
 
+def _spread_of(
+    operation: Any,
+    x: Any,
+    dim: Any,
+    unbiased: bool | None,
+    keepdim: bool,
+    correction: float | None,
+) -> Any:
+    """Run `var` or `std`, whose arguments PyTorch overloads: a bool where `dim` goes."""
+    name = operation.name
+    if isinstance(dim, bool):
+        if unbiased is not None:
+            raise ArgumentError(f"{name}: dim must be an integer, got {dim}")
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        if correction is not None:
+            raise ArgumentError(
+                f"{name}: give correction={correction} or unbiased={unbiased}, not both"
+            )
+        correction = int(unbiased)
+    settings = {
+        "axis": axes_of(name, _floating(name, x), dim),
+        "keepdims": keepdim,
+        "correction": 1 if correction is None else correction,
+    }
+    return in_single(operation, (x,), settings)
+
+
 @takes_tensor
-def var(input: Any, dim: Dim = None, keepdim: bool = False, *, correction: float = 1) -> Any:
+def var(
+    input: Any,
+    dim: Dim | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Any:
     r"""Return the variance :math:`\frac{1}{n - c} \sum_i (x_i - \bar x)^2`.
 
     Parameters
     ----------
     input : Tensor
         Floating.
-    dim, keepdim
-        As for `sum`.
-    correction : float
-        :math:`c`: 1 for the unbiased estimate (Bessel), 0 for the mean square deviation.
+    dim : int or sequence of int, optional
+        Axes to take it over; all when left out.  A bool here is `unbiased`, as in PyTorch.
+    unbiased : bool, optional
+        True means a `correction` of 1, False one of 0.
+    keepdim : bool
+        Keep those axes with length 1.
+    correction : float, optional
+        :math:`c`: 1, the default, for the unbiased estimate (Bessel), 0 for the mean square
+        deviation.
 
     Returns
     -------
     Tensor
         NaN where :math:`n \le c`.
+
+    Raises
+    ------
+    ArgumentError
+        If both `unbiased` and `correction` are given.
+    DTypeError
+        For integers.
 
     Examples
     --------
@@ -232,20 +336,25 @@ def var(input: Any, dim: Dim = None, keepdim: bool = False, *, correction: float
     >>> tg.var(tg.tensor([1.0, 2.0, 3.0])).item()
     1.0
     """
-    x = _floating("var", input)
-    settings = {"axis": axes_of("var", x, dim), "keepdims": keepdim, "correction": correction}
-    return apply(VAR, (x,), settings)
+    return _spread_of(VAR, input, dim, unbiased, keepdim, correction)
 
 
 @takes_tensor
-def std(input: Any, dim: Dim = None, keepdim: bool = False, *, correction: float = 1) -> Any:
+def std(
+    input: Any,
+    dim: Dim | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Any:
     """Return the standard deviation, the square root of `var`.
 
     Where all elements are equal the gradient is taken as 0.
 
     Parameters
     ----------
-    input, dim, keepdim, correction
+    input, dim, unbiased, keepdim, correction
         As for `var`.
 
     Returns
@@ -258,9 +367,7 @@ def std(input: Any, dim: Dim = None, keepdim: bool = False, *, correction: float
     >>> tg.std(tg.tensor([1.0, 2.0, 3.0])).item()
     1.0
     """
-    x = _floating("std", input)
-    settings = {"axis": axes_of("std", x, dim), "keepdims": keepdim, "correction": correction}
-    return apply(STD, (x,), settings)
+    return _spread_of(STD, input, dim, unbiased, keepdim, correction)
 
 
 # --- extremes -----------------------------------------------------------------------------------
@@ -332,13 +439,17 @@ def amin(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 
 def _indices(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
     data = x._data
-    if not data.size:
-        raise ShapeError(f"{name}: no elements to choose from in shape {data.shape}")
     axis = None if dim is None else axis_of(name, x, dim)
+    if not (data.size if axis is None or not data.ndim else data.shape[axis]):
+        raise ShapeError(f"{name}: no elements to choose from in shape {data.shape}, dim {dim}")
     xp = array_module(data)
     with device_guard(data):
         if not data.ndim:
             return variable(xp.zeros((), np.int64))
+        if axis is not None and not data.size:
+            # NumPy refuses, though there is nothing to choose for
+            empty = xp.zeros(kept(data.shape, (axis,)), np.int64)
+            return variable(empty if keepdim else empty.squeeze(axis))
         found = getattr(xp, name)(data, axis=axis, keepdims=keepdim)
         return variable(xp.asarray(found, dtype=np.int64))
 
@@ -385,16 +496,11 @@ def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, kee
         raise ShapeError(f"{name}: no elements to choose from in shape {x._data.shape}, dim {dim}")
     if not x._data.ndim:
         return ValuesAndIndices(clone(x), arg(x))
-    if not x._data.size:
-        shape = tuple(n for i, n in enumerate(x._data.shape) if i != axis)
-        with device_guard(x._data):
-            where = variable(array_module(x._data).zeros(kept(x._data.shape, (axis,)), np.int64))
-        at = where if keepdim else reshape(where, shape)
-    else:
-        where = arg(x, axis, True)
-        at = where if keepdim else squeeze(where, axis)
+    where = arg(x, axis, True)
     values = gather(x, axis, where)
-    return ValuesAndIndices(values if keepdim else squeeze(values, axis), at)
+    if keepdim:
+        return ValuesAndIndices(values, where)
+    return ValuesAndIndices(squeeze(values, axis), squeeze(where, axis))
 
 
 @takes_tensor
@@ -436,7 +542,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
 CUMSUM = op(
     "cumsum",
-    lambda xp, x, *, axis: xp.cumsum(x, axis=axis),
+    lambda xp, x, *, axis: xp.cumsum(x, axis=axis, dtype=x.dtype),
     x=lambda F, g, axis: F.flip(F.cumsum(F.flip(g, axis=(axis,)), axis=axis), axis=(axis,)),
 )
 
@@ -448,11 +554,11 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     Parameters
     ----------
     input : Tensor
-        Booleans and integers are summed as int64.
+        Any shape.
     dim : int
         The axis to run along.
     dtype : dtype, optional
-        Cast to this first.
+        Cast to this first.  Left out, booleans and integers are summed as int64.
 
     Returns
     -------
@@ -470,4 +576,4 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     axis = axis_of("cumsum", x, dim)
     if not x._data.ndim:
         return clone(x)
-    return apply(CUMSUM, (x,), {"axis": axis})
+    return in_single(CUMSUM, (x,), {"axis": axis})

@@ -6,8 +6,9 @@ from typing import Any
 
 from ..autograd.graph import apply
 from ..autograd.registry import op
-from .promote import operands, takes_tensor
-from .reduce import Dim, axes_of, axis_of, count, kept, unreduce
+from ..errors import DTypeError
+from .promote import cast, operands, takes_tensor
+from .reduce import Dim, axes_of, axis_of, count, in_single, kept, total, unreduce
 from .shape import reshape
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
@@ -19,22 +20,22 @@ def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any
     else:
         m = xp.full(kept(x.shape, axis), -float("inf"), x.dtype)
     finite = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
-    total = xp.sum(xp.exp(x - finite), axis=axis, keepdims=True)
-    # a sum of nothing but -inf has total 0, and its answer -inf is in m already
-    y = xp.log(xp.where(total == 0, 1, total)) + m
+    s = total(xp, xp.exp(x - finite), axis, True)
+    # of nothing but -inf it is 0, and the answer -inf is in m already
+    y = xp.log(xp.where(s == 0, 1, s)) + m
     return y if keepdims else y.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axis))
 
 
 def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True)) if x.size else x
-    return e / xp.sum(e, axis=axis, keepdims=True)
+    return e / total(xp, e, (axis,), True)
 
 
 def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
     if not x.size:
         return x.copy()
     d = x - xp.max(x, axis=axis, keepdims=True)
-    return d - xp.log(xp.sum(xp.exp(d), axis=axis, keepdims=True))
+    return d - xp.log(total(xp, xp.exp(d), (axis,), True))
 
 
 LOGSUMEXP = op(
@@ -80,11 +81,11 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Any:
     1000.693...
     """
     (x,) = operands("logsumexp", input, floating=True)
-    return apply(LOGSUMEXP, (x,), {"axis": axes_of("logsumexp", x, dim), "keepdims": keepdim})
+    return in_single(LOGSUMEXP, (x,), {"axis": axes_of("logsumexp", x, dim), "keepdims": keepdim})
 
 
 @takes_tensor
-def softmax(input: Any, dim: int) -> Any:
+def softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
     r"""Return :math:`e^{x_i} / \sum_j e^{x_j}` along the axis `dim`, without overflow.
 
     Parameters
@@ -93,6 +94,8 @@ def softmax(input: Any, dim: int) -> Any:
         Integers are turned into floats.
     dim : int
         The axis that will sum to 1.
+    dtype : dtype, optional
+        Cast to this floating type first.
 
     Returns
     -------
@@ -104,17 +107,16 @@ def softmax(input: Any, dim: int) -> Any:
     >>> tg.softmax(tg.tensor([0.0, 0.0, -1e4]), dim=0)
     tensor([0.5000, 0.5000, 0.0000])
     """
-    (x,) = operands("softmax", input, floating=True)
-    return _rowwise("softmax", SOFTMAX, x, dim)
+    return _rowwise(SOFTMAX, input, dim, dtype)
 
 
 @takes_tensor
-def log_softmax(input: Any, dim: int) -> Any:
+def log_softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
     r"""Return :math:`x_i - \ln \sum_j e^{x_j}` along the axis `dim`: the log of `softmax`.
 
     Parameters
     ----------
-    input, dim
+    input, dim, dtype
         As for `softmax`.
 
     Returns
@@ -127,12 +129,18 @@ def log_softmax(input: Any, dim: int) -> Any:
     >>> tg.log_softmax(tg.tensor([0.0, -1000.0]), dim=0)
     tensor([    0., -1000.])
     """
-    (x,) = operands("log_softmax", input, floating=True)
-    return _rowwise("log_softmax", LOG_SOFTMAX, x, dim)
+    return _rowwise(LOG_SOFTMAX, input, dim, dtype)
 
 
-def _rowwise(name: str, operation: Any, x: Any, dim: int) -> Any:
+def _rowwise(operation: Any, input: Any, dim: int, dtype: Any) -> Any:
+    name = operation.name
+    if dtype is None:
+        (x,) = operands(name, input, floating=True)
+    else:
+        x = cast(input, dtype)
+        if x._data.dtype.kind != "f":
+            raise DTypeError(f"{name}: dtype must be floating, got {x._data.dtype}")
     axis = axis_of(name, x, dim)
     if not x._data.ndim:
         return reshape(apply(operation, (reshape(x, (1,)),), {"axis": 0}), ())
-    return apply(operation, (x,), {"axis": axis})
+    return in_single(operation, (x,), {"axis": axis})
