@@ -334,6 +334,11 @@ class ndarray:
     def T(self) -> ndarray:
         return self if self.ndim < 2 else self._view(self._raw.T)
 
+    def view(self, dtype: Any = None, array_class: Any = None) -> ndarray:
+        if array_class is not None or np.dtype(dtype).itemsize != self.dtype.itemsize:
+            raise NotImplementedError("only for another type of the same size")
+        return self._view(self._raw.view(_checked_dtype(dtype)))
+
     # reductions
     def sum(
         self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False

@@ -13,11 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..autograd.graph import Variable, apply
 from ..autograd.registry import op
 from ..device import Array
 from ..errors import DTypeError, ShapeError
 from .conv import pair
+from .reduce import in_single
 
 __all__ = ["avg_pool2d", "max_pool2d"]
 
@@ -80,11 +83,30 @@ def _max_pool2d(xp: Any, x: Array, *, win: Window) -> Array:
 def _choices(xp: Any, x: Array, y: Array, win: Window) -> Iterator[tuple[tuple[Any, ...], Array]]:
     """Yield per window position its index and where it is the one chosen, the first largest."""
     padded = _bordered(xp, x, win, -float("inf"))
+    border = None
+    if padded is not x:
+        border = xp.ones(padded.shape[2:], dtype=bool)
+        border[win.inner(x.shape[2:])] = False
     undecided = xp.ones_like(y, dtype=bool)
     for index in win.slices(x.shape[2:]):
         smaller = padded[index] < y  # in a window with a NaN nothing is: the first is chosen
+        if border is not None:
+            smaller |= border[index]  # where a pixel is -inf too, or the largest is NaN
         yield index, xp.greater(undecided, smaller)
         undecided &= smaller
+
+
+def _only(xp: Any, v: Array, chosen: Array, out: Array | None = None) -> Array:
+    """Return `v` where `chosen` and 0 elsewhere, whatever `v` is: infinity times 0 would be NaN.
+
+    On the bits, masked by an integer that is all ones or all zeros: as fast as the product, and
+    twice as fast as `where`.
+    """
+    bits = f"i{v.itemsize}"
+    bare = xp.bitwise_and(
+        v.view(bits), -chosen.view(np.int8), out=None if out is None else out.view(bits)
+    )
+    return bare.view(v.dtype)
 
 
 def _max_pool2d_grad(xp: Any, v: Array, x: Array, top: Array, *, win: Window) -> Array:
@@ -93,9 +115,9 @@ def _max_pool2d_grad(xp: Any, v: Array, x: Array, top: Array, *, win: Window) ->
     out = xp.zeros_like(x, shape=(*x.shape[:2], h + 2 * py, w + 2 * px))
     for index, chosen in _choices(xp, x, top, win):
         if win.overlap():
-            out[index] += v * chosen
+            out[index] += _only(xp, v, chosen)
         else:
-            xp.multiply(v, chosen, out=out[index])
+            _only(xp, v, chosen, out=out[index])
     return out[win.inner((h, w))] if py or px else out
 
 
@@ -104,7 +126,7 @@ def _max_pool2d_pick(xp: Any, v: Array, x: Array, top: Array, *, win: Window) ->
     padded = _bordered(xp, v, win, 0.0)
     out = xp.zeros_like(top)
     for index, chosen in _choices(xp, x, top, win):
-        out += padded[index] * chosen
+        out += _only(xp, padded[index], chosen)
     return out
 
 
@@ -285,4 +307,4 @@ def avg_pool2d(
         y = avg_pool2d(single, kernel_size, stride, padding, count_include_pad)
         return y.reshape(y._data.shape[1:])
     win = _window("avg_pool2d", input, kernel_size, stride, padding)
-    return apply(AVG_POOL2D, (input,), {"win": win, "include_pad": count_include_pad})
+    return in_single(AVG_POOL2D, (input,), {"win": win, "include_pad": count_include_pad})
