@@ -25,6 +25,7 @@ from .creation import (
 )
 from .device import Device, Generator, get_default_device, manual_seed, set_default_device
 from .device import Device as device
+from .ops.conv import conv2d
 from .ops.elementwise import (
     abs,
     add,
@@ -64,6 +65,7 @@ from .ops.elementwise import (
 from .ops.index import gather, one_hot
 from .ops.join import cat, chunk, split, stack
 from .ops.linear import matmul
+from .ops.pool import avg_pool2d, max_pool2d
 from .ops.promote import get_default_dtype, result_type, set_default_dtype
 from .ops.reduce import (
     amax,
@@ -105,11 +107,13 @@ __all__ = [
     "argmax",
     "argmin",
     "as_tensor",
+    "avg_pool2d",
     "broadcast_to",
     "cat",
     "chunk",
     "clamp",
     "clone",
+    "conv2d",
     "cos",
     "cumsum",
     "device",
@@ -147,6 +151,7 @@ __all__ = [
     "manual_seed",
     "matmul",
     "max",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",

@@ -127,9 +127,11 @@ def conv2d_input(v: Array, w: Array, x_size: tuple[int, ...], geo: Any) -> Array
     each = o // groups
     (sy, sx), (dy, dx), (py, px) = geo.stride, geo.dilation, geo.padding
     reach = dy * (k - 1), dx * (l - 1)
-    if geo.stride == (1, 1) and py <= reach[0] and px <= reach[1] and each <= 2 * c:
+    inside = geo.stride == (1, 1) and py <= reach[0] and px <= reach[1]
+    if inside and each <= 2 * c and np.isfinite(w).all():
         # A pixel meets the kernel turned round: a convolution again, and cheaper than adding up
-        # overlapping patches unless `v` has many channels.
+        # overlapping patches unless `v` has many channels.  Its border of zeros would make a NaN
+        # of an infinite weight at pixels that this weight never saw.
         turned = w.reshape(groups, each, c, k, l)[..., ::-1, ::-1].swapaxes(1, 2)
         border = (reach[0] - py, reach[1] - px)
         return conv2d(v, turned.reshape(channels, each, k, l), None, geo._replace(padding=border))

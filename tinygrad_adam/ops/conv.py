@@ -32,6 +32,7 @@ from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import cpu
 from .linear import same_type
+from .reduce import total
 
 __all__ = ["conv2d", "pair"]
 
@@ -120,7 +121,7 @@ def _conv2d_weight(
     per_image = xp.matmul(
         v.reshape(n, geo.groups, o // geo.groups, cols.shape[3]), xp.swapaxes(cols, 2, 3)
     )
-    return xp.sum(per_image, axis=0).reshape(w_size)
+    return total(xp, per_image, (0,), False).reshape(w_size)
 
 
 CONV2D = op(
@@ -149,16 +150,20 @@ CONV2D_WEIGHT = op(
 
 def pair(name: str, setting: str, value: Any, least: int) -> tuple[int, int]:
     """Read a setting given as one number or as (vertical, horizontal)."""
-    both = (value, value) if isinstance(value, (int, np.integer)) else value
-    if (
-        not isinstance(both, (tuple, list))
-        or len(both) != 2
-        or not all(isinstance(v, (int, np.integer)) and v >= least for v in both)
-    ):
+    both = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(both, (tuple, list)):
+        both = (both,)
+    if len(both) == 1:
+        both = (both[0], both[0])
+    if len(both) != 2 or not all(_whole(v) and v >= least for v in both):
         raise ArgumentError(
             f"{name}: {setting} must be an integer >= {least} or a pair of them, got {value!r}"
         )
     return int(both[0]), int(both[1])
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def conv2d(
@@ -224,9 +229,11 @@ def conv2d(
         raise ShapeError(f"conv2d: x must be (N, C, H, W) and weight (O, C, K, L) {sides}")
     if input._data.dtype.kind != "f":
         raise DTypeError(f"conv2d: needs floats, got {input._data.dtype}; convert with .float()")
-    if groups < 1 or x[1] % groups or w[0] % groups:
+    if min(w[2:]) < 1:
+        raise ShapeError(f"conv2d: the kernel has no elements; each side must be >= 1 {sides}")
+    if not _whole(groups) or groups < 1 or x[1] % groups or w[0] % groups:
         raise ArgumentError(
-            f"conv2d: groups={groups} must divide the {x[1]} input and {w[0]} output channels "
+            f"conv2d: groups={groups!r} must divide the {x[1]} input and {w[0]} output channels "
             f"{sides}"
         )
     if w[1] * groups != x[1]:
@@ -250,9 +257,9 @@ def conv2d(
 def _padding(
     padding: Any, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
 ) -> tuple[int, int]:
-    if padding == "valid":
+    if isinstance(padding, str) and padding == "valid":
         return (0, 0)
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         if stride != (1, 1) or reach[0] % 2 or reach[1] % 2:
             raise ArgumentError(
