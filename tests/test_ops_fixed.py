@@ -94,6 +94,45 @@ def test_an_infinite_gradient_beside_a_clamp_stays_there():
 # --- NaN and infinities -------------------------------------------------------------------------
 
 
+def test_max_pool_never_chooses_the_border():
+    low = np.full((1, 1, 2, 2), -INF)
+    times = [[[[4, 2], [2, 1]]]]
+    same(gradient(lambda t: F.max_pool2d(t, 2, 1, 1), low)[1:], [times])
+    # and no window with a NaN loses its gradient
+    (g,) = gradient(lambda t: F.max_pool2d(t, 2, 1, 1), [[[[NAN, 1.0], [1.0, 1.0]]]])[1:]
+    assert np.sum(g) == 9
+    # nor does the derivative of that gradient, which picks what it spread
+    x, v = tg.tensor(low, requires_grad=True), tg.ones(1, 1, 3, 3, dtype=tg.float64)
+    (g,) = tg.autograd.grad(F.max_pool2d(x, 2, 1, 1), x, v.requires_grad_(), create_graph=True)
+    g.backward(tg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], dtype=tg.float64))
+    assert v.grad.tolist() == [[[[1, 1, 2], [1, 1, 2], [3, 3, 4]]]]
+
+
+@pytest.mark.parametrize("dtype", [tg.float16, tg.float32, tg.float64])
+@pytest.mark.parametrize("bad", [INF, -INF, NAN])
+def test_max_pool_gives_an_infinite_gradient_to_one_pixel_only(bad, dtype):
+    x = tg.tensor([[[[1.0, 0.0, -1.0], [-1.0, -2.0, -3.0]]]], dtype=dtype, requires_grad=True)
+    for stride, start, spread in ((2, [bad], [bad, 0, 0]), (1, [bad, 5.0], [bad, 5, 0])):
+        v = tg.tensor([[[start]]], dtype=dtype, requires_grad=True)
+        (g,) = tg.autograd.grad(F.max_pool2d(x, 2, stride), x, v, create_graph=True)
+        np.testing.assert_array_equal(g.data, [[[spread, [0, 0, 0]]]])
+        u = tg.tensor([[[[7.0, 8.0, bad], [bad, bad, bad]]]], dtype=dtype)
+        (picked,) = tg.autograd.grad(g, v, u)
+        assert picked.tolist() == [[[[7, 8][: len(start)]]]]
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 4])
+def test_an_infinite_weight_of_a_convolution_reaches_only_what_it_saw(outputs):
+    # as PyTorch has it, whatever the number of channels
+    x, w = tg.zeros(2, 1, 3, 3, requires_grad=True), tg.ones(outputs, 1, 2, 2)
+    w[0, 0, 0, 0] = INF
+    with np.errstate(invalid="ignore"):  # the value is inf * 0
+        F.conv2d(x, w).sum().backward()
+    one = outputs
+    seen = [[INF, INF, one], [INF, INF, 2 * one], [one, 2 * one, one]]
+    assert x.grad.tolist() == [[seen], [seen]]
+
+
 def test_nan_goes_through():
     for function in (tg.relu, tg.abs, tg.sigmoid, tg.tanh, tg.exp, tg.log, tg.sqrt, tg.neg):
         assert math.isnan(gradient(function, [NAN])[0][0])
@@ -250,6 +289,134 @@ def test_integers_are_summed_as_int64_and_divided_as_floats():
     assert tg.sqrt(tg.tensor(4)).dtype == tg.float32
 
 
+# --- adding up ----------------------------------------------------------------------------------
+
+HALF = {"dtype": tg.float16}
+SUMS = {
+    # each beyond what half precision can add up, expected is what PyTorch gives
+    "mean": (lambda: tg.full((300,), 300.0, **HALF).mean(), 300),
+    "sum": (lambda: tg.ones(5000, 2, **HALF).sum(0), [5000, 5000]),
+    "var": (lambda: tg.full((300,), 300.0, **HALF).var(), 0),
+    "std": (lambda: tg.tensor([0.0, 20.0] * 2048, **HALF).std(), 10),
+    "softmax": (lambda: tg.zeros(4096, 2, **HALF).softmax(0)[0] * 4096, [1, 1]),
+    "log_softmax": (lambda: tg.zeros(4096, 2, **HALF).log_softmax(0)[0], [-8.3203, -8.3203]),
+    "logsumexp": (lambda: tg.zeros(4096, 2, **HALF).logsumexp(0), [8.3203, 8.3203]),
+    "cumsum": (lambda: tg.ones(5000, **HALF).cumsum(0)[-1], 5000),
+    "avg_pool2d": (lambda: F.avg_pool2d(tg.full((1, 4, 4), 3e4, **HALF), 4)[0], [[30000]]),
+    "mse_loss": (lambda: F.mse_loss(tg.full((70000,), 2.0, **HALF), tg.zeros(70000, **HALF)), 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_half_precision_is_added_up_in_float32(name):
+    y, expected = SUMS[name][0](), SUMS[name][1]
+    assert y.dtype == tg.float16
+    np.testing.assert_array_equal(y.data, np.array(expected, np.float16))
+
+
+def test_the_gradient_of_what_was_broadcast_is_added_up_in_float32():
+    b = tg.zeros(2, requires_grad=True, **HALF)
+    (tg.ones(5000, 2, **HALF) + b).backward(tg.ones(5000, 2, **HALF))
+    assert b.grad.tolist() == [5000, 5000]
+    x = tg.zeros(5000, requires_grad=True, **HALF)
+    x.cumsum(0)[-1].backward()
+    assert x.grad.tolist() == [1] * 5000
+
+
+@pytest.mark.parametrize("columns", [1, 2, 7, 300])
+def test_many_rows_of_float32_keep_their_digits(columns):
+    x = tg.full((10007, columns), 0.1)
+    exact = 10007 * float(np.float32(0.1))
+    for y in (x.sum(0), x.reshape(10007, 1, columns).sum((0, 1)), x.mean(0) * 10007):
+        np.testing.assert_allclose(y.data, exact, rtol=1e-6)
+    b = tg.zeros(columns, requires_grad=True)
+    (x + b).backward(x)
+    np.testing.assert_allclose(b.grad.data, exact, rtol=1e-6)
+
+
+def test_var_and_std_read_their_arguments_as_pytorch_does():
+    x = tg.arange(6.0).reshape(2, 3)
+    for y, expected in (
+        (x.var(1, False), [2 / 3, 2 / 3]), (x.var(False), 35 / 12), (x.var(True), 3.5),
+        (x.var(unbiased=False), 35 / 12), (x.var(0, True, keepdim=True), [[4.5, 4.5, 4.5]]),
+        (x.var(0, True, True), [[4.5, 4.5, 4.5]]), (x.var(correction=None), 3.5),
+        (x.var((0, 1), False), 35 / 12), (x.var(None, False), 35 / 12),
+        (x.std(False), math.sqrt(35 / 12)), (x.std(1, False), [math.sqrt(2 / 3)] * 2),
+        (x.std(0, keepdim=True, correction=0), [[1.5, 1.5, 1.5]]),
+    ):  # fmt: skip
+        same([y.tolist()], [expected], rtol=1e-6)
+
+
+def test_the_type_to_compute_in_may_be_given():
+    x = tg.arange(3.0)
+    assert x.sum(dtype=tg.int32).dtype == x.cumsum(0, dtype=tg.int32).dtype == tg.int32
+    assert tg.tensor([100, 100], dtype=tg.int8).sum(dtype=tg.int8).item() == -56
+    for y, expected in (
+        (tg.arange(3).mean(dtype=tg.float64), 1.0),
+        (x.softmax(0, dtype=tg.float64), np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum()),
+        (
+            tg.arange(3).log_softmax(0, dtype=tg.float64),
+            [-2.4076059644, -1.4076059644, -0.4076059644],
+        ),
+    ):
+        assert y.dtype == tg.float64
+        np.testing.assert_allclose(y.data, expected, rtol=1e-8)
+
+
+def test_numpys_words_for_an_axis():
+    x = tg.tensor([[1.0, 2.0], [3.0, 5.0]])
+    assert x.sum(axis=0, keepdims=True).tolist() == [[4, 7]]
+    assert tg.argmax(x, axis=1).tolist() == [1, 1]
+    with pytest.raises(TypeError, match="axis"):
+        x.sum(dim=0, axis=1)
+
+
+# --- making tensors -----------------------------------------------------------------------------
+
+
+def test_where_and_powers_of_truths():
+    m = tg.tensor([True, False])
+    chosen = tg.where(m, True, False)
+    assert (chosen.dtype, chosen.tolist()) == (tg.bool, [True, False])
+    assert tg.where(m, 1, 2.0).dtype == tg.float32
+    for y, expected in ((m**True, [True, False]), (m**False, [True, True])):
+        assert (y.dtype, y.tolist()) == (tg.bool, expected)
+    assert (m**2).tolist() == [1, 0]
+
+
+def test_types_of_what_tensors_are_made_from():
+    big = np.array([1.0, 2.0], ">f4")
+    for t in (tg.tensor(big), tg.as_tensor(big), tg.tensor([1.0, 2.0], dtype=">f4")):
+        assert t.dtype.isnative
+        assert (t.dtype, t.tolist()) == (tg.float32, [1, 2])
+    assert tg.tensor([np.ones(2)]).dtype == tg.float64
+    assert tg.tensor([np.ones(2, np.float32), [1.0, 2.0]]).dtype == tg.float32
+    assert tg.tensor([tg.tensor(1.0), 2.0]).dtype == tg.float32
+    assert tg.tensor([tg.tensor(1.0, dtype=tg.float64), 2.0]).dtype == tg.float64
+    assert tg.arange(tg.tensor(3.0)).dtype == tg.float32
+    assert tg.arange(tg.tensor(3)).dtype == tg.int64
+    # decimals are cut off, and negative numbers wrap in an unsigned type, as in PyTorch
+    assert tg.tensor([1.7, -1.7], dtype=tg.int64).tolist() == [1, -1]
+    assert tg.tensor([-1, 255], dtype=tg.uint8).tolist() == [255, 255]
+    assert tg.tensor([2**63], dtype=tg.float64).tolist() == [2.0**63]
+    assert tg.tensor([-(2.0**63)], dtype=tg.int64).tolist() == [-(2**63)]
+
+
+def test_sizes_and_ends_by_name():
+    for make in (tg.zeros, tg.ones, tg.empty, tg.rand, tg.randn):
+        assert make(size=(2, 3)).shape == make(2, 3).shape == (2, 3)
+    assert tg.full(size=(2,), fill_value=tg.tensor(2.0)).tolist() == [2, 2]
+    assert tg.arange(end=3).tolist() == tg.arange(0, end=3).tolist() == [0, 1, 2]
+
+
+def test_settings_of_windows_as_pytorch_reads_them():
+    x, w = tg.ones(1, 1, 4, 4), tg.ones(1, 1, 2, 2)
+    expected = tg.conv2d(x, w, stride=2, padding=1).tolist()
+    assert tg.conv2d(x, w, stride=(2,), padding=[1]).tolist() == expected
+    assert tg.conv2d(x, w, stride=np.array([2, 2]), padding=np.int64(1)).tolist() == expected
+    assert tg.max_pool2d(x, (2,)).shape == tg.avg_pool2d(x, [2], np.array(2)).shape
+
+
 # --- views and copies ---------------------------------------------------------------------------
 
 
@@ -350,7 +517,9 @@ def test_empty_reductions():
     assert math.isnan(nothing.mean().item())
     assert np.isnan(nothing.mean(0).data).all()
     assert nothing.amax(1).shape == (0,)
-    assert nothing.max(1).indices.shape == (0,)
+    assert nothing.max(1).indices.shape == nothing.argmax(1).shape == (0,)
+    assert nothing.min(1, keepdim=True).indices.shape == nothing.argmin(1, True).shape == (0, 1)
+    assert nothing.argmax(1).dtype == tg.int64
     assert math.isnan(tg.tensor([1.0]).var().item())
     assert tg.log_softmax(tg.zeros(2, 0), 1).shape == (2, 0)
 

@@ -20,8 +20,8 @@ from .device import (
     device_guard,
     to_device,
 )
-from .errors import ArgumentError, DTypeError, ShapeError
-from .ops.promote import element_type, get_default_dtype, kind
+from .errors import ArgumentError, DTypeError, ShapeError, TinygradError
+from .ops.promote import element_type, get_default_dtype, kind, takes_tensor
 from .ops.shape import sizes
 from .tensor import Tensor
 
@@ -42,17 +42,22 @@ def _read(data: Any, dtype: Any, device: Any) -> Array:
     elif hasattr(data, "dtype") and hasattr(data, "shape"):
         array = asarray(data)
     else:
+        nested: set[np.dtype[Any]] = set()
         try:
-            array = np.asarray(_plain(data))
+            array = np.asarray(_plain(data, nested, dtype is not None))
+        except TinygradError:
+            raise
         except ValueError as error:
             raise ShapeError(f"tensor: {error}") from error
-        if dtype is None and array.dtype.kind == "f":
-            array = array.astype(get_default_dtype())
-        if dtype is None and not array.size:
-            array = array.astype(get_default_dtype())
-        array = array if dtype is None else array.astype(element_type(dtype))
-        return to_device(array, device)
-    kind(array.dtype)
+        if dtype is not None:
+            wanted = element_type(dtype)
+        elif array.dtype.kind == "f" or not array.size:
+            floats = [d for d in nested if d.kind == "f"]
+            wanted = np.result_type(*floats) if floats else get_default_dtype()
+        else:
+            wanted = array.dtype
+        return to_device(_as_type("tensor", array, wanted), device)
+    array = _native(array)
     if device is not None:
         array = to_device(array, device)
     elif not isinstance(data, Variable) and isinstance(array, np.ndarray):
@@ -61,13 +66,51 @@ def _read(data: Any, dtype: Any, device: Any) -> Array:
         return array if dtype is None else array.astype(element_type(dtype), copy=False)
 
 
-def _plain(data: Any) -> Any:
-    """Return nested lists with the tensors in them turned into numbers or arrays."""
-    if isinstance(data, Variable):
-        return data._data.item() if not data._data.ndim else to_device(data._data, "cpu")
+def _plain(data: Any, nested: set[np.dtype[Any]], unlimited: bool) -> Any:
+    """Return nested lists with the tensors in them as arrays; the arrays' types go to `nested`."""
     if isinstance(data, (list, tuple)):
-        return [_plain(d) for d in data]
+        return [_plain(d, nested, unlimited) for d in data]
+    if isinstance(data, Variable):
+        data = to_device(data._data, "cpu")
+    if isinstance(data, np.ndarray):
+        nested.add(data.dtype)
+    elif type(data) is int and data.bit_length() > 63 and not unlimited:
+        raise ArgumentError(f"tensor: {data} does not fit into int64; give a dtype")
     return data
+
+
+def _native(array: Array) -> Array:
+    """Return an array in the byte order of this machine."""
+    wanted = element_type(array.dtype)
+    return array if array.dtype == wanted else array.astype(wanted)
+
+
+def _as_type(name: str, numbers: Any, dtype: np.dtype[Any]) -> Any:
+    """Return numbers as `dtype`; refuse those that an integer type cannot hold.
+
+    Negative ones wrap around in an unsigned type, as in PyTorch.
+    """
+    kind(numbers.dtype)
+    if dtype.kind in "iu" and numbers.size:
+        limits = np.iinfo(dtype)
+        low, high = numbers.min(), numbers.max()
+        # not the other way round: NaN is neither
+        if not (low >= (limits.min or -limits.max) and high < limits.max + 1):
+            raise ArgumentError(
+                f"{name}: {low if low == high else f'numbers from {low} to {high}'} not within "
+                f"{limits.min} to {limits.max}, which is what {dtype} holds; give a wider dtype"
+            )
+    return numbers.astype(dtype)
+
+
+def _scalar(name: str, value: Any) -> Any:
+    """Return one number, given as such or as a tensor or array of one element."""
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == ():
+        return value.item()
+    if not isinstance(value, (bool, int, float)):
+        got = f"{type(value).__name__} {getattr(value, 'shape', '')}".rstrip()
+        raise DTypeError(f"{name}: expected a number, got {got}")
+    return value
 
 
 def tensor(
@@ -96,7 +139,9 @@ def tensor(
     ShapeError
         If the rows of a nested list have different lengths.
     DTypeError
-        If the elements are no numbers.
+        If the elements are no numbers, or wider than 64 bits.
+    ArgumentError
+        If an integer `dtype` cannot hold a number of a list.
 
     Examples
     --------
@@ -147,6 +192,11 @@ def from_numpy(array: Any) -> Tensor:
     """Return a CPU tensor on the memory of a NumPy array: writing to one writes to the other."""
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
+    if _native(array) is not array:
+        raise DTypeError(
+            f"from_numpy: {array.dtype.str} is not in this machine's byte order, so its memory "
+            "cannot be shared; use tg.tensor(array), which copies"
+        )
     return Tensor(array)
 
 
@@ -158,7 +208,20 @@ def _made(array: Any, device: Any, requires_grad: bool) -> Tensor:
 
 
 def _float(dtype: Any) -> np.dtype[Any]:
-    return get_default_dtype() if dtype is None else np.dtype(dtype)
+    return get_default_dtype() if dtype is None else element_type(dtype)
+
+
+def _shape(name: str, given: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
+    """Read a shape given in positions, or by the name `size`."""
+    if size is not None and given:
+        raise ArgumentError(f"{name}: give the size once, got {given} and size={size}")
+    try:
+        shape = sizes(name, given if size is None else (size,))
+    except TypeError as error:
+        raise DTypeError(f"{name}: sizes must be integers, got {given or size}") from error
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"{name}: sizes must not be negative, got {shape}")
+    return shape
 
 
 def full(
@@ -188,25 +251,41 @@ def full(
     -------
     Tensor
 
+    Raises
+    ------
+    ArgumentError
+        If an integer `dtype` cannot hold `fill_value`.
+
     Examples
     --------
     >>> import tinygrad_adam as tg
     >>> tg.full((2,), 7)
     tensor([7, 7])
     """
+    shape = _shape("full", (size,))
+    value = np.asarray(_scalar("full", fill_value))
     if dtype is None:
-        dtype = get_default_dtype() if isinstance(fill_value, float) else None
-    shape = sizes("full", (size,))
-    return _made(np.full(shape, fill_value, dtype), device, requires_grad)
+        dtype = get_default_dtype() if value.dtype.kind == "f" else np.int64
+        dtype = bool if value.dtype.kind == "b" else dtype
+    filled = np.full(shape, _as_type("full", value, element_type(dtype)))
+    return _made(filled, device, requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return a tensor of zeros.
 
     Parameters
     ----------
-    *size : int or tuple of int
+    *shape : int or tuple of int
         Shape.
+    size : tuple of int
+        The same by name.
     dtype, device, requires_grad
         As for `full`.
 
@@ -220,25 +299,42 @@ def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     >>> tg.zeros(2, 3).shape
     (2, 3)
     """
-    return _made(np.zeros(sizes("zeros", size), _float(dtype)), device, requires_grad)
+    return _made(np.zeros(_shape("zeros", shape, size), _float(dtype)), device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return a tensor of ones; see `zeros`."""
-    return _made(np.ones(sizes("ones", size), _float(dtype)), device, requires_grad)
+    return _made(np.ones(_shape("ones", shape, size), _float(dtype)), device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return a tensor whose elements have no defined value; see `zeros`."""
-    return _made(np.empty(sizes("empty", size), _float(dtype)), device, requires_grad)
+    return _made(np.empty(_shape("empty", shape, size), _float(dtype)), device, requires_grad)
 
 
 def _like(t: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    kind = t.dtype if dtype is None else np.dtype(dtype)
-    array = np.empty(t.shape, kind) if value is None else np.full(t.shape, value, kind)
+    wanted = t.dtype if dtype is None else element_type(dtype)
+    if value is None:
+        array = np.empty(t.shape, wanted)
+    else:
+        number = np.asarray(_scalar("full_like", value))
+        array = np.full(t.shape, _as_type("full_like", number, wanted))
     return _made(array, t.device if device is None else device, requires_grad)
 
 
+@takes_tensor
 def zeros_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -246,6 +342,7 @@ def zeros_like(
     return _like(input, 0, dtype, device, requires_grad)
 
 
+@takes_tensor
 def ones_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -253,6 +350,7 @@ def ones_like(
     return _like(input, 1, dtype, device, requires_grad)
 
 
+@takes_tensor
 def full_like(
     input: Tensor,
     fill_value: Any,
@@ -265,6 +363,7 @@ def full_like(
     return _like(input, fill_value, dtype, device, requires_grad)
 
 
+@takes_tensor
 def empty_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -273,7 +372,7 @@ def empty_like(
 
 
 def arange(
-    start: Any,
+    start: Any = None,
     end: Any = None,
     step: Any = 1,
     *,
@@ -301,12 +400,13 @@ def arange(
     (tensor([0, 1, 2]), tensor([1.0000, 1.5000]))
     """
     if end is None:
-        start, end = 0, start
-    if step == 0:
+        start, end = None, start
+    bounds = [_scalar("arange", v) for v in (0 if start is None else start, end, step)]
+    if bounds[2] == 0:
         raise ArgumentError("arange: step must not be 0")
-    if dtype is None and any(isinstance(v, (float, np.floating)) for v in (start, end, step)):
-        dtype = get_default_dtype()
-    numbers: Any = np.arange(start, end, step, dtype=dtype or np.int64)
+    if dtype is None:
+        dtype = get_default_dtype() if any(isinstance(v, float) for v in bounds) else np.int64
+    numbers: Any = np.arange(*bounds, dtype=element_type(dtype))
     return _made(numbers, device, requires_grad)
 
 
@@ -354,14 +454,23 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """Return an (n, m) matrix with ones on the diagonal; square when `m` is left out."""
-    return _made(np.eye(n, m, dtype=_float(dtype)), device, requires_grad)
+    rows, columns = _shape("eye", (n, n if m is None else m))
+    return _made(np.eye(rows, columns, dtype=_float(dtype)), device, requires_grad)
 
 
 # --- random -------------------------------------------------------------------------------------
 
 
+def _drawn_type(name: str, dtype: Any) -> np.dtype[Any]:
+    found = _float(dtype)
+    if found.kind != "f":
+        raise DTypeError(f"{name}: draws floats, got dtype {found}; use randint for integers")
+    return found
+
+
 def rand(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -371,16 +480,23 @@ def rand(
 
     Parameters
     ----------
-    *size : int or tuple of int
+    *shape : int or tuple of int
         Shape.
+    size : tuple of int
+        The same by name.
     generator : Generator, optional
         Where to draw from; `manual_seed` sets the default one.
     dtype, device, requires_grad
-        As for `full`.
+        As for `full`; only floating types.
 
     Returns
     -------
     Tensor
+
+    Raises
+    ------
+    DTypeError
+        For an integer `dtype`; see `randint`.
 
     Examples
     --------
@@ -388,23 +504,25 @@ def rand(
     >>> tg.rand(2, generator=tg.Generator(0)).shape
     (2,)
     """
-    draw = (generator or default_generator()).numpy().random(sizes("rand", size))
-    kind = _float(dtype)
+    kind, dims = _drawn_type("rand", dtype), _shape("rand", shape, size)
+    draw = (generator or default_generator()).numpy().random(dims)
     # rounding to a narrower type may reach 1, which the interval excludes
     array = np.minimum(np.asarray(draw).astype(kind), np.nextafter(kind.type(1), kind.type(0)))
     return _made(array, device, requires_grad)
 
 
 def randn(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return numbers drawn from the normal distribution of mean 0 and variance 1; see `rand`."""
-    draw = (generator or default_generator()).numpy().standard_normal(sizes("randn", size))
-    return _made(np.asarray(draw).astype(_float(dtype)), device, requires_grad)
+    kind, dims = _drawn_type("randn", dtype), _shape("randn", shape, size)
+    draw = (generator or default_generator()).numpy().standard_normal(dims)
+    return _made(np.asarray(draw).astype(kind), device, requires_grad)
 
 
 def randint(
@@ -447,9 +565,9 @@ def randint(
     first, last = (0, low) if high is None else (low, high)
     if first >= last:
         raise ArgumentError(f"randint: low {first} must be less than high {last}")
-    source = (generator or default_generator()).numpy()
-    draw = source.integers(first, last, sizes("randint", (size,)))
-    return _made(np.asarray(draw).astype(dtype), device, False)
+    shape, wanted = _shape("randint", (size,)), element_type(dtype)
+    draw = (generator or default_generator()).numpy().integers(first, last, shape)
+    return _made(np.asarray(draw).astype(wanted), device, False)
 
 
 def randperm(
@@ -458,15 +576,18 @@ def randperm(
     """Return the integers 0 to `n` - 1 in random order; see `rand`."""
     if n < 0:
         raise ArgumentError(f"randperm: n must not be negative, got {n}")
+    wanted = element_type(dtype)
     draw = (generator or default_generator()).numpy().permutation(n)
-    return _made(draw.astype(dtype), device, False)
+    return _made(draw.astype(wanted), device, False)
 
 
+@takes_tensor
 def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """Return `rand` with the shape, element type and device of `input`."""
     return rand(input.shape, generator=generator, dtype=input.dtype, device=input.device)
 
 
+@takes_tensor
 def randn_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """Return `randn` with the shape, element type and device of `input`."""
     return randn(input.shape, generator=generator, dtype=input.dtype, device=input.device)

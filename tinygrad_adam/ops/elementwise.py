@@ -184,7 +184,19 @@ def pow(input: Any, exponent: Any) -> Any:
             f"pow: integers ({_described(input)}) to a negative power ({_described(exponent)}) "
             "are not integers; convert with .float() first"
         )
+    if _is_truth(input) and _is_truth(exponent):
+        if not (isinstance(input, Variable) and isinstance(exponent, bool)):
+            raise DTypeError(
+                f"pow: truths ({_described(input)}) to the power of truths "
+                f"({_described(exponent)}) are not defined; convert with .long() first"
+            )
+        return clone(input) if exponent else logical_or(input, True)
     return _pow(input, exponent)
+
+
+def _is_truth(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return isinstance(value, bool) if dtype is None else dtype.kind == "b"
 
 
 def _is_whole(value: Any) -> bool:
@@ -344,7 +356,8 @@ def where(condition: Any, input: Any, other: Any) -> Any:
         got = getattr(condition, "dtype", type(condition).__name__)
         raise DTypeError(f"where: condition must be a Tensor of bool, got {got}; use x != 0")
     if not isinstance(input, Variable) and not isinstance(other, Variable):
-        input = add(mul(cast(condition, result_type(input, other)), 0), input)
+        dtype = result_type(input, other)
+        input = cast(add(mul(cast(condition, dtype), 0), input), dtype)
     a, b = operands("where", input, other)
     return apply(WHERE, (condition, a, b))
 
