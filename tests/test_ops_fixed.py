@@ -314,10 +314,14 @@ def test_half_precision_is_added_up_in_float32(name):
     np.testing.assert_array_equal(y.data, np.array(expected, np.float16))
 
 
-def test_the_gradient_of_what_was_broadcast_is_added_up_in_float32():
+def test_gradients_of_half_precision_are_added_up_in_float32():
     b = tg.zeros(2, requires_grad=True, **HALF)
     (tg.ones(5000, 2, **HALF) + b).backward(tg.ones(5000, 2, **HALF))
     assert b.grad.tolist() == [5000, 5000]
+    w = tg.ones(1, 32, 1, 1, requires_grad=True, **HALF)
+    F.conv2d(tg.ones(1, 32, 2000, 3, **HALF), w).backward(tg.ones(1, 1, 2000, 3, **HALF))
+    assert w.grad.dtype == tg.float16
+    assert set(w.grad.data.ravel()) == {6000}
     x = tg.zeros(5000, requires_grad=True, **HALF)
     x.cumsum(0)[-1].backward()
     assert x.grad.tolist() == [1] * 5000

@@ -17,14 +17,17 @@ are copied one below the other first, (L*K*C, Q*N), which is im2col for one outp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 
 from ..device import Array
 
 __all__ = ["conv2d", "conv2d_input", "conv2d_weight"]
+
+P = ParamSpec("P")
 
 # With at least so many rows a product runs at full speed.
 THIN = 32
@@ -84,6 +87,21 @@ def _by_group(v: Array, groups: int) -> Array:
     return v.transpose(1, 2, 3, 0).reshape(groups, o // groups, p * q * n)
 
 
+def _in_single(function: Callable[P, Array]) -> Callable[P, Array]:
+    """Compute half precision in float32: BLAS knows no half, and sums would lose their digits."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Array:
+        half = any(isinstance(a, np.ndarray) and a.dtype == np.float16 for a in args)
+        if not half:
+            return function(*args, **kwargs)
+        wide: Any = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in args]
+        return function(*wide, **kwargs).astype(np.float16)
+
+    return run
+
+
+@_in_single
 def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
     """Return the convolution of (N, C, H, W) with (O, C / groups, K, L), plus `b` per channel."""
     n, (o, c, k, l), groups = x.shape[0], w.shape, geo.groups  # noqa: E741  the axis letter
@@ -119,6 +137,7 @@ def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
     return y.reshape(o, p, q, n).transpose(3, 0, 1, 2)
 
 
+@_in_single
 def conv2d_input(v: Array, w: Array, x_size: tuple[int, ...], geo: Any) -> Array:
     """Return the gradient of `conv2d` in its images, given that of its output, `v`."""
     n, channels, h, wide = x_size
@@ -149,6 +168,7 @@ def conv2d_input(v: Array, w: Array, x_size: tuple[int, ...], geo: Any) -> Array
     return x[py : py + h, :, px : px + wide].transpose(3, 1, 0, 2)
 
 
+@_in_single
 def conv2d_weight(x: Array, v: Array, w_size: tuple[int, int, int, int], geo: Any) -> Array:
     """Return the gradient of `conv2d` in its kernels, given that of its output, `v`."""
     (o, c, k, l), groups = w_size, geo.groups  # noqa: E741
