@@ -383,6 +383,16 @@ def assigned(x: Any, index: Any, value: Any) -> Any:
 
 case("getitem:0d", lambda L, x: x[()] + x[None], R())
 case("getitem:list", lambda L, x: x[[0, 2, 0]], R(3, 2))
+APART = S[0, :, A([1, 0])]  # PyTorch's shape (3, 2); NumPy's is (2, 3)
+case("getitem:int-apart", lambda L, x: x[index_of(L, APART)], R(3, 3, 2))
+case("getitem:0d-apart", lambda L, x: x[L.tensor(1), ..., [1, 0, 1]], R(2, 2, 2))
+case("getitem:mixed", lambda L, x: x[None, [[0], [1]], 1:, 0, (1, 0)], R(2, 3, 2, 2))
+case("getitem:bool", lambda L, x: x[True, 1:, None, True, 0], R(3, 2))
+case("getitem:false", lambda L, x: x[:, False], R(3, 2))
+case("setitem:int-apart", lambda L, x, v: assigned(x, index_of(L, APART), v), R(3, 3, 2), R(3, 2))
+case("setitem:mixed", lambda L, x, v: assigned(x, S[[[0], [1]], 1:, 0, [1, 0]], v),
+     R(2, 3, 2, 2), R(2, 2, 2))  # fmt: skip
+case("setitem:bool", lambda L, x, v: assigned(x, S[True, 0], v), R(3, 2), R(2))
 case("getitem:rows", lambda L, x: sum(row * i for i, row in enumerate(x)), R(3, 2))
 case("setitem:number", lambda L, x: assigned(x, S[1:], 3.0), R(3, 2))
 case("setitem:spread", lambda L, x, v: assigned(x, S[1:], v), R(3, 2), R(2))
@@ -392,9 +402,16 @@ case("setitem:0d", lambda L, x, v: assigned(x * 2, S[()], v) * 3, R(), R())
 case("setitem:0d-number", lambda L, x: assigned(x * 2, S[...], 1.0) * 3, R())
 case("setitem:constant", lambda L, v: assigned(L.zeros(3, dtype=v.dtype), S[::2], v), R(2))
 case("setitem:twice", lambda L, x, v: assigned(assigned(x, 0, v), S[:, 1], v * v), R(2, 2), R(2))
-case("put:slice", raw("put", index=(S[1:],), shape=(3, 2)), R(2, 2), torch=None)
-case("put:duplicates", raw("put", index=(A([1, 1, 0]),), shape=(3,)), R(3), torch=None)
-case("put:mask", raw("put", index=(A([True, False, True]),), shape=(3,)), R(2), torch=None)
+case("put:slice", raw("put", part=S[1:, ...], places=(), shape=(3, 2)), R(2, 2), torch=None)
+case(
+    "put:duplicates", raw("put", part=(...,), places=(A([1, 1, 0]),), shape=(3,)), R(3), torch=None
+)
+case(
+    "put:mask",
+    raw("put", part=(...,), places=(A([True, False, True]),), shape=(3,)),
+    R(2),
+    torch=None,
+)
 PICKS = A([[0, 2, 0], [1, 1, 1]])
 case("gather", lambda L, x: L.gather(x, 1, L.tensor(PICKS)), R(2, 3))
 case("gather:0", lambda L, x: L.gather(x, 0, L.tensor(A([[1, 0, 1]]))), R(2, 3))

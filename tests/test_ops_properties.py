@@ -123,6 +123,8 @@ def indices(draw, shape):
         else:
             parts.append(draw(hnp.arrays(np.bool_, (n,))))
         axis += 1
+    if any(isinstance(p, np.ndarray) and p.ndim for p in parts):  # NumPy reads integers otherwise
+        parts = [np.atleast_1d(p) if isinstance(p, (int, np.ndarray)) else p for p in parts]
     if draw(st.booleans()):
         parts.insert(draw(st.integers(0, len(parts))), Ellipsis)
     return tuple(parts)

@@ -24,7 +24,14 @@ from .device import (
     is_writable,
     to_device,
 )
-from .errors import DeviceError, DTypeError, GraphError, InPlaceError, ShapeError
+from .errors import (
+    DeviceError,
+    DTypeError,
+    GraphError,
+    InPlaceError,
+    OutOfRangeError,
+    ShapeError,
+)
 from .ops import elementwise as ew
 from .ops import join
 from .ops import reduce as red
@@ -195,7 +202,12 @@ class Tensor(Variable):
 
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the length of one axis."""
-        return self.shape if dim is None else self.shape[dim]
+        if dim is None:
+            return self.shape
+        axis = shp.one_axis("size", self.shape, dim)
+        if not self.shape:
+            raise OutOfRangeError("size: a 0-d tensor has no axes")
+        return self.shape[axis]
 
     def numel(self) -> Any:
         """Return the number of elements."""
@@ -654,9 +666,9 @@ class Tensor(Variable):
     T = property(shp.T)
     mT = property(shp.mT)
 
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *shape: Any, size: Any = None) -> Tensor:
         """Return `reshape`; a view where the memory layout allows one, otherwise a copy."""
-        return shp.reshape(self, *shape)  # type: ignore[no-any-return]
+        return shp.reshape(self, *shape, shape=size)  # type: ignore[no-any-return]
 
     def t(self) -> Tensor:
         """Return the transpose of a matrix."""
@@ -666,11 +678,11 @@ class Tensor(Variable):
 
     def expand_as(self, other: Tensor) -> Tensor:
         """Return `expand` to the shape of another tensor."""
-        return shp.expand(self, other.shape)  # type: ignore[no-any-return]
+        return shp.expand(self, _shape_of("expand_as", other))  # type: ignore[no-any-return]
 
     def view_as(self, other: Tensor) -> Tensor:
         """Return `view` in the shape of another tensor."""
-        return self.view(other.shape)
+        return self.view(_shape_of("view_as", other))
 
     # --- how it shows ---
 
@@ -697,6 +709,12 @@ class Tensor(Variable):
 
 
 Variable.tensor_class = Tensor
+
+
+def _shape_of(name: str, other: Any) -> tuple[_builtin_int, ...]:
+    if not isinstance(other, Variable):
+        raise DTypeError(f"{name}: expected a Tensor, got {type(other).__name__}")
+    return other._data.shape  # type: ignore[no-any-return]
 
 
 def _comparable(other: Any) -> bool:

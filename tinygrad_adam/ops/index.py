@@ -1,16 +1,20 @@
 """Reading and writing parts of a tensor: indexing, index assignment, gather, one-hot.
 
+An index is read as PyTorch reads it, in two steps: integers, slices, None and ... choose a view,
+the `part`; arrays choose `places` in the part.
+
 Reading is linear, and its derivative is adding into the places that were read, whose derivative is
 reading again.  So the pairs `getitem`/`put` and `gather`/`put_along` are closed.
 """
 
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, mixed_devices, other_aliases, variable
+from ..autograd.graph import Node, Variable, apply, mixed_devices, other_aliases, variable
 from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..device import (
@@ -31,7 +35,7 @@ from ..errors import (
     ShapeError,
 )
 from .promote import cast, kind, takes_tensor
-from .shape import reshape
+from .shape import integer, one_axis, reshape
 
 __all__ = ["gather", "getitem", "one_hot", "setitem"]
 
@@ -41,104 +45,143 @@ Index = tuple[Any, ...]
 # --- indexing -----------------------------------------------------------------------------------
 
 
-def _is_basic(index: Index) -> bool:
-    """Whether NumPy answers with a view: no arrays among the indices."""
-    return not any(hasattr(i, "dtype") for i in index)
-
-
-def _put(xp: Any, v: Array, *, index: Index, shape: tuple[int, ...]) -> Array:
-    """Return zeros of `shape` with `v` added at `index`; a place named twice gets both."""
+def _put(xp: Any, v: Array, *, part: Index, places: Index, shape: tuple[int, ...]) -> Array:
+    """Return zeros of `shape` with `v` added at the index; a place named twice gets both."""
     y = xp.zeros(shape, v.dtype)
-    if _is_basic(index) or (len(index) == 1 and index[0].dtype.kind == "b"):
-        y[index] = v
+    view = y[part]
+    arrays = [p for p in places if not isinstance(p, slice)]
+    if not arrays:
+        view[...] = v
+    elif len(arrays) == 1 and arrays[0].dtype.kind == "b":  # names no place twice
+        view[places] = v
     else:
-        xp.add.at(y, index, v)
+        xp.add.at(view, places, v)
     return y
 
 
 GETITEM = op(
     "getitem",
-    lambda xp, x, *, index: x[index],
-    x=lambda F, g, x_shape, index: F.put(g, index=index, shape=x_shape),
+    lambda xp, x, *, part, places: x[part][places] if places else x[part],
+    x=lambda F, g, x_shape, part, places: F.put(g, part=part, places=places, shape=x_shape),
     view=True,
 )
 PUT = op(
     "put",
     _put,
-    v=lambda F, g, index: F.getitem(g, index=index),
+    v=lambda F, g, part, places: F.getitem(g, part=part, places=places),
 )
 
+_ALL = slice(None)
+_BASIC = {int, slice, type(None), EllipsisType}
+_NO_ARRAY = _BASIC | {bool}
 
-def _plain(index: Any, data: Array, name: str) -> Index:
-    """Return an index as a tuple of ints, slices, None, ... and arrays beside `data`."""
-    parts = index if isinstance(index, tuple) else (index,)
-    plain: list[Any] = []
-    for part in parts:
-        if isinstance(part, Variable):
-            part = part._data
-        elif isinstance(part, (list, range)):
-            part = _listed(part, name)
-        if isinstance(part, slice):
-            plain.append(slice(*(_bound(b) for b in (part.start, part.stop, part.step))))
-            continue
-        if part is None or part is Ellipsis:
-            plain.append(part)
-            continue
-        if isinstance(part, (bool, np.bool_)):
-            plain.append(to_device(np.asarray(bool(part)), device_of(data)))
-            continue
-        if hasattr(part, "dtype"):
-            if part.dtype.kind not in "biu":
-                raise DTypeError(
-                    f"{name}: an index must hold integers or booleans, got {part.dtype}"
-                )
-            if (
-                part.ndim == 0
-                and part.dtype.kind != "b"
-                and isinstance(part, (np.ndarray, np.generic))
-            ):
-                plain.append(int(part))
-                continue
-            if array_module(part) is np:
-                part = to_device(part, device_of(data))
-            elif device_of(part) != device_of(data):
-                raise mixed_devices(name, [data, part])
-            plain.append(part)
-            continue
-        try:
-            plain.append(part.__index__())
-        except AttributeError:
+
+def _resolved(index: Any, data: Array, name: str) -> tuple[Index, Index]:
+    """Return the part of `data` that `index` means, and the places in it (none: all of it).
+
+    The part ends in ..., so that it is a view even of a single element.
+    """
+    items = [_plain(i, data, name) for i in (index if isinstance(index, tuple) else (index,))]
+    kinds = {type(i) for i in items}
+    if EllipsisType in kinds and sum(i is Ellipsis for i in items) > 1:
+        raise OutOfRangeError(f"{name}: an index can have only one ...")
+    if kinds <= _BASIC:
+        return tuple(items) if EllipsisType in kinds else (*items, ...), ()
+    if kinds.isdisjoint(_NO_ARRAY):
+        return (...,), tuple(items)
+    axes = [_axes_taken(i) for i in items]
+    rest = data.ndim - sum(axes)
+    if rest < 0:
+        raise OutOfRangeError(
+            f"{name}: {sum(axes)} axes are indexed, but the shape is {data.shape}"
+        )
+    part: list[Any] = []
+    places: list[Any] = []
+    for item, n in zip(items, axes, strict=True):
+        if type(item) is int:
+            part.append(item)
+        elif item is None or isinstance(item, slice):
+            part.append(item)
+            places.append(_ALL)
+        elif item is Ellipsis:
+            part += [_ALL] * rest
+            places += [_ALL] * rest
+        elif isinstance(item, bool):  # a new axis: one place if true, none if false
+            part.append(None)
+            places.append(to_device(np.zeros(int(item), np.int64), device_of(data)))
+        else:
+            part += [_ALL] * n
+            places.append(item)
+    return (*part, ...), tuple(places)
+
+
+def _axes_taken(item: Any) -> int:
+    if type(item) in (int, slice):
+        return 1
+    if type(item) in _NO_ARRAY:
+        return 0
+    return item.ndim if item.dtype.kind == "b" else 1
+
+
+def _plain(item: Any, data: Array, name: str) -> Any:
+    """Return one item of an index as an int, bool, slice, None, ... or array beside `data`."""
+    if item is None or item is Ellipsis or type(item) in (int, bool):
+        return item
+    if isinstance(item, slice):
+        bounds = [
+            None if b is None else integer(name, f"the {what} of a slice", b)
+            for what, b in (("start", item.start), ("stop", item.stop), ("step", item.step))
+        ]
+        if bounds[2] == 0:
+            raise ArgumentError(f"{name}: the step of a slice must not be 0")
+        return slice(*bounds)
+    if isinstance(item, Variable):
+        item = item._data
+    elif isinstance(item, (list, tuple, range)):
+        item = _listed(item, name)
+    if not hasattr(item, "dtype"):
+        if not hasattr(item, "__index__"):
             raise DTypeError(
                 f"{name}: an index must be made of integers, slices, None, ... and tensors, "
-                f"got {type(part).__name__}"
-            ) from None
-    return tuple(plain)
+                f"got {type(item).__name__}"
+            )
+        return integer(name, "an index", item)
+    if item.dtype.kind not in "biu":
+        raise DTypeError(f"{name}: an index must hold integers or booleans, got {item.dtype}")
+    if item.ndim == 0:  # the shape depends on it, so a GPU has to be waited for
+        return item.item()
+    if array_module(item) is np:
+        return to_device(item, device_of(data))
+    if device_of(item) != device_of(data):
+        raise mixed_devices(name, [data, item])
+    return item
 
 
-def _listed(part: Any, name: str) -> Array:
+def _listed(items: Any, name: str) -> Array:
     try:
-        return np.asarray(
-            [p._data if isinstance(p, Variable) else p for p in part],
-            dtype=None if len(part) else np.int64,
-        )
+        array = np.asarray(_unwrapped(items))
     except ValueError as error:
         raise ShapeError(f"{name}: an index list must be rectangular: {error}") from error
+    return array if array.size else array.astype(np.int64)
 
 
-def _kept(index: Index, *tensors: Any) -> Index:
-    """Return `index`, copied if the graph will keep it: it may be written to before backward."""
-    if is_grad_enabled() and any(t._node is not None or t._requires_grad for t in tensors):
-        return tuple(_copied(i) if hasattr(i, "dtype") else i for i in index)
-    return index
+def _unwrapped(items: Any) -> Any:
+    """Return nested lists with the tensors in them turned into lists or numbers."""
+    if isinstance(items, (list, tuple, range)):
+        return [_unwrapped(i) for i in items]
+    return items._data.tolist() if isinstance(items, Variable) else items
+
+
+def _kept(arrays: Index, *tensors: Any) -> Index:
+    """Return index arrays, copied if the graph will keep them: they may be written to later."""
+    if arrays and is_grad_enabled() and any(t._node or t._requires_grad for t in tensors):
+        return tuple(_copied(i) if hasattr(i, "dtype") else i for i in arrays)
+    return arrays
 
 
 def _copied(array: Array) -> Array:
     with device_guard(array):
         return array.copy()
-
-
-def _bound(b: Any) -> int | None:
-    return None if b is None else int(b._data if isinstance(b, Variable) else b.__index__())
 
 
 def getitem(input: Any, index: Any) -> Any:
@@ -149,7 +192,10 @@ def getitem(input: Any, index: Any) -> Any:
     input : Tensor
         Any shape.
     index : int, slice, None, Ellipsis, Tensor, array, list or tuple of these
-        As in NumPy.
+        As in PyTorch: integers, and tensors of one integer, choose along their axis first, as if
+        they stood alone.  The tensors and lists that are left are broadcast together; their axes
+        come where the first of them stands if they stand side by side, else in front.  A tensor of
+        booleans stands for the places where it is true.  A slice may also step backwards.
 
     Returns
     -------
@@ -161,6 +207,8 @@ def getitem(input: Any, index: Any) -> Any:
         If the index does not fit the shape.
     DTypeError
         If it holds anything but integers and booleans.
+    ArgumentError
+        If the step of a slice is 0.
 
     Examples
     --------
@@ -171,25 +219,26 @@ def getitem(input: Any, index: Any) -> Any:
             [5, 3]])
     """
     if type(index) is int:
-        return apply(GETITEM, (input,), {"index": (index,)})
-    plain = _plain(index, input._data, "getitem")
-    return apply(GETITEM, (input,), {"index": _kept(plain, input)})
+        return apply(GETITEM, (input,), {"part": (index, ...), "places": ()})
+    part, places = _resolved(index, input._data, "getitem")
+    return apply(GETITEM, (input,), {"part": part, "places": _kept(places, input)})
 
 
 # --- index assignment ---------------------------------------------------------------------------
 
 
-def _overwritten(xp: Any, x: Array, v: Array, *, index: Index) -> Array:
+def _overwritten(xp: Any, x: Array, v: Any, *, part: Index, places: Index) -> Array:
     y = xp.array(x)  # a 0-d gradient may be a NumPy scalar, whose copy() takes no assignment
-    y[index] = v
+    view = y[part]
+    view[places or ...] = v
     return y
 
 
 SETITEM = op(
     "setitem",
     _overwritten,
-    x=lambda F, g, index: F.setitem(g, F.getitem(g, index=index) * 0.0, index=index),
-    v=lambda F, g, index: F.getitem(g, index=index),
+    x=lambda F, g, part, places: F.setitem(g, 0.0, part=part, places=places),
+    v=lambda F, g, part, places: F.getitem(g, part=part, places=places),
 )
 
 
@@ -225,7 +274,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     tensor([0., 2., 2.])
     """
     data = input._data
-    plain = _plain(index, data, "setitem")
+    part, places = _resolved(index, data, "setitem")
     v = value
     if not isinstance(v, Variable):
         v = variable(v if hasattr(v, "dtype") else _value(v, data.dtype))
@@ -255,7 +304,8 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         v = cast(v, data.dtype)
     try:
         with device_guard(data):
-            target = data[plain]
+            view = data[part]
+            target = view[places] if places else view
     except IndexError as error:
         raise OutOfRangeError(f"setitem: {error} (shape {data.shape})") from error
     try:
@@ -273,17 +323,26 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         v = reshape(v, v._data.shape[extra:])
     node = None
     if recording:
-        node = apply(SETITEM, (input, v), {"index": _kept(plain, input, v)})._node
+        settings = {"part": part, "places": _kept(places, input, v)}
+        node = apply(SETITEM, (input, v), settings)._node
     if not is_writable(data):
         raise InPlaceError(
             f"setitem: this {data.shape} tensor is a read-only view (expand, broadcast_to); "
             "assign into a clone()"
         )
     with device_guard(data):
-        data[plain] = v._data
+        view[places or ...] = v._data
     input._version[0] += 1
     if node is not None:
-        input._node = node
+        _take_over(input, node)
+
+
+def _take_over(t: Any, node: Node) -> None:
+    """Make `node` the one that made `t`; retain_grad goes with the tensor, hooks stay behind."""
+    before = t._node
+    if before is not None and before.keeper is not None and before.keeper() is t:
+        before.keeper, node.keeper = None, before.keeper
+    t._node = node
 
 
 def _value(value: Any, dtype: Any) -> Array:
@@ -365,12 +424,17 @@ def gather(input: Any, dim: int, index: Any) -> Any:
     tensor([[2.],
             [3.]])
     """
+    if not isinstance(index, Variable):
+        raise DTypeError(
+            f"gather: index must be a Tensor, got {type(index).__name__}; "
+            "wrap it with tg.tensor(...)"
+        )
     data, at = input._data, index._data
     if at.dtype.kind not in "iu":
         raise DTypeError(f"gather: index must hold integers, got {at.dtype}")
-    axis = dim % data.ndim if data.ndim and -data.ndim <= dim < data.ndim else None
-    if axis is None:
-        raise OutOfRangeError(f"gather: dim {dim} is out of range for shape {data.shape}")
+    axis = one_axis("gather", data.shape, dim)
+    if not data.ndim:
+        raise OutOfRangeError("gather: a 0-d tensor has no axis to gather along")
     if at.ndim != data.ndim or any(
         n != m for d, (n, m) in enumerate(zip(data.shape, at.shape, strict=True)) if d != axis
     ):
@@ -407,6 +471,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     ------
     DataError
         If a class is negative or too large.
+    ArgumentError
+        If `num_classes` is below -1.
 
     Examples
     --------
@@ -419,7 +485,12 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     if data.dtype.kind not in "iu":
         raise DTypeError(f"one_hot: classes must be integers, got {data.dtype}")
     xp = array_module(data)
-    if num_classes < 0:
+    num_classes = integer("one_hot", "num_classes", num_classes)
+    if num_classes < -1:
+        raise ArgumentError(
+            f"one_hot: num_classes must be positive, or -1 for as many as needed, got {num_classes}"
+        )
+    if num_classes == -1:
         if not data.size:
             raise DataError("one_hot: no elements to count the classes of; give num_classes")
         with device_guard(data):

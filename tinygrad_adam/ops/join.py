@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-
-import numpy as np
 
 from ..autograd.graph import Variable, apply
 from ..autograd.registry import op
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .promote import cast, result_type, takes_tensor
-from .shape import one_axis, unsqueeze
+from .shape import integer, one_axis, unsqueeze
 
 __all__ = ["cat", "chunk", "split", "stack"]
 
@@ -20,7 +18,7 @@ CAT = op(
     "cat",
     lambda xp, *tensors, axis, bounds: xp.concatenate(tensors, axis=axis),
     tensors=lambda F, g, i, axis, bounds: F.getitem(
-        g, index=(slice(None),) * axis + (slice(*bounds[i]),)
+        g, part=(*(slice(None),) * axis, slice(*bounds[i]), ...), places=()
     ),
 )
 
@@ -31,7 +29,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     Parameters
     ----------
     tensors : sequence of Tensor
-        Of equal shape except along `dim`.
+        Of equal shape except along `dim`; those of shape ``(0,)`` join anything, as in PyTorch.
     dim : int
         The axis to join along.
 
@@ -51,7 +49,9 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     tensor([0., 0., 1.])
     """
     parts = _tensors("cat", tensors)
-    shape = parts[0]._data.shape
+    shape = next((t._data.shape for t in parts if t._data.shape != (0,)), (0,))
+    if len(shape) > 1:
+        parts = [t for t in parts if t._data.shape != (0,)]
     if not shape:
         raise ShapeError("cat: 0-d tensors have no axis to join along; use stack")
     axis = one_axis("cat", shape, dim)
@@ -71,6 +71,10 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
 
 
 def _tensors(name: str, tensors: Sequence[Any]) -> list[Any]:
+    if isinstance(tensors, Variable) or not isinstance(tensors, Iterable):
+        raise DTypeError(
+            f"{name}: expected a list of tensors, got {type(tensors).__name__}; put it into a list"
+        )
     parts = list(tensors)
     if not parts:
         raise ShapeError(f"{name}: needs at least one tensor")
@@ -114,7 +118,11 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
 
 @takes_tensor
 def split(
-    tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
+    tensor: Any,
+    split_size_or_sections: int | Sequence[int] | None = None,
+    dim: int = 0,
+    *,
+    split_size: int | Sequence[int] | None = None,
 ) -> tuple[Any, ...]:
     """Return views of consecutive pieces along an axis.
 
@@ -126,6 +134,8 @@ def split(
         The length of each piece (the last may be shorter), or all the lengths.
     dim : int
         The axis to cut.
+    split_size : int or sequence of int
+        `split_size_or_sections` under the name it has in PyTorch's method.
 
     Returns
     -------
@@ -145,15 +155,18 @@ def split(
     shape = tensor._data.shape
     if not shape:
         raise ShapeError("split: a 0-d tensor has no axis to cut")
+    if (split_size_or_sections is None) == (split_size is None):
+        raise ArgumentError("split: needs the length of the pieces, or all their lengths, once")
+    wanted = split_size if split_size_or_sections is None else split_size_or_sections
     axis = one_axis("split", shape, dim)
     n = shape[axis]
-    if isinstance(split_size_or_sections, (int, np.integer)):
-        size = int(split_size_or_sections)
+    if not isinstance(wanted, (tuple, list)):
+        size = integer("split", "the length of a piece", wanted)
         if size < 0 or (size == 0 and n):
             raise ArgumentError(f"split: the length of a piece must be positive, got {size}")
         lengths = [size] * (n // size) + ([n % size] if n % size else []) if n else [0]
     else:
-        lengths = [int(k) for k in split_size_or_sections]
+        lengths = [integer("split", "a length", k) for k in wanted]
         if sum(lengths) != n or min(lengths, default=0) < 0:
             raise ShapeError(
                 f"split: lengths {lengths} do not add up to {n}, dim {axis} of {shape}"
@@ -169,6 +182,7 @@ def split(
 @takes_tensor
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """Return views of at most `chunks` pieces of equal length along an axis; see `split`."""
+    chunks = integer("chunk", "chunks", chunks)
     if chunks < 1:
         raise ArgumentError(f"chunk: needs at least one piece, got {chunks}")
     shape = input._data.shape

@@ -7,10 +7,9 @@ version counter they share tells the engine.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from ..autograd.graph import apply
 from ..autograd.registry import op
@@ -52,7 +51,10 @@ MT = op(
 )
 BROADCAST_TO = op(
     "broadcast_to",
-    lambda xp, x, *, shape: xp.broadcast_to(x, shape),
+    # what repeats nothing stays a view that may be written to
+    lambda xp, x, *, shape: (
+        x.reshape(shape) if x.size == math.prod(shape) else xp.broadcast_to(x, shape)
+    ),
     x=lambda F, g: g,  # the engine sums over the axes that were repeated
     view=True,
 )
@@ -68,25 +70,36 @@ CONTIGUOUS = op(
 )
 
 
-def sizes(name: str, shape: tuple[Any, ...]) -> Shape:
-    """Read a shape given as ``f(2, 3)`` or ``f((2, 3))``."""
-    dims = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+def integer(name: str, what: str, value: Any) -> int:
+    """Return an integer of any type as Python's."""
     try:
-        return tuple(int(n.__index__()) for n in dims)
-    except AttributeError:
-        raise DTypeError(f"{name}: sizes must be integers, got {dims}") from None
+        return operator.index(value)
+    except TypeError:
+        raise DTypeError(
+            f"{name}: {what} must be an integer, got {type(value).__name__} {value!r}"
+        ) from None
+
+
+def sizes(name: str, given: tuple[Any, ...], named: Any = None, what: str = "a size") -> Shape:
+    """Read integers given as ``f(2, 3)``, as ``f((2, 3))`` or under a name, ``f(shape=(2, 3))``."""
+    if named is not None:
+        if given:
+            raise ArgumentError(f"{name}: {what} is given both by position and by name")
+        given = (named,)
+    listed = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+    return tuple([integer(name, what, n) for n in listed])
 
 
 @takes_tensor
-def reshape(input: Any, *shape: Any) -> Any:
+def reshape(input: Any, *lengths: Any, shape: Any = None) -> Any:
     """Return the same elements, in row-major order, in another shape.
 
     Parameters
     ----------
     input : Tensor
         Any shape.
-    *shape : int or tuple of int
-        The new shape; one -1 is worked out from the rest.
+    *lengths, shape : int or tuple of int
+        The new shape, by position or by name; one -1 is worked out from the rest.
 
     Returns
     -------
@@ -104,7 +117,7 @@ def reshape(input: Any, *shape: Any) -> Any:
     >>> tg.reshape(tg.arange(6), (2, -1)).shape
     (2, 3)
     """
-    new = sizes("reshape", shape)
+    new = sizes("reshape", lengths, shape)
     old = input._data.shape
     total = math.prod(old)
     if -1 in new:
@@ -154,6 +167,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 def one_axis(name: str, shape: Shape, dim: int, extra: int = 0) -> int:
     """Return `dim` counted from the front, in `shape` with `extra` axes more."""
+    dim = integer(name, "dim", dim)
     ndim = max(len(shape) + extra, 1)  # a 0-d tensor has axes 0 and -1
     if not -ndim <= dim < ndim:
         raise OutOfRangeError(
@@ -162,16 +176,25 @@ def one_axis(name: str, shape: Shape, dim: int, extra: int = 0) -> int:
     return dim % ndim
 
 
+def some_axes(name: str, shape: Shape, *given: Any, dims: Any = None) -> Shape:
+    """Return different axes, given as `sizes` reads them, each counted from the front."""
+    listed = sizes(name, given, dims, "dim")
+    axes = tuple([one_axis(name, shape, d) for d in listed])
+    if len(set(axes)) < len(axes):
+        raise ArgumentError(f"{name}: dims {listed} names an axis of shape {shape} twice")
+    return axes
+
+
 @takes_tensor
-def permute(input: Any, *dims: Any) -> Any:
+def permute(input: Any, *order: Any, dims: Any = None) -> Any:
     """Return a view with the axes in the order `dims`.
 
     Parameters
     ----------
     input : Tensor
         Any shape.
-    *dims : int or tuple of int
-        Every axis once.
+    *order, dims : int or tuple of int
+        Every axis once, by position or by name.
 
     Returns
     -------
@@ -184,10 +207,10 @@ def permute(input: Any, *dims: Any) -> Any:
     (4, 2, 3)
     """
     shape = input._data.shape
-    order = sizes("permute", dims)
-    axes = tuple(one_axis("permute", shape, d) for d in order)
+    wanted = sizes("permute", order, dims, "dim")
+    axes = tuple(one_axis("permute", shape, d) for d in wanted)
     if sorted(axes) != list(range(len(shape))):
-        raise ShapeError(f"permute: {order} does not name each axis of shape {shape} once")
+        raise ShapeError(f"permute: {wanted} does not name each axis of shape {shape} once")
     return apply(TRANSPOSE, (input,), {"axes": axes})
 
 
@@ -221,12 +244,37 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 
 
 @takes_tensor
-def movedim(input: Any, source: int, destination: int) -> Any:
-    """Return a view with the axis `source` moved to `destination`, the others in order."""
+def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """Return a view with some axes moved, the others in order.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    source, destination : int or sequence of int
+        Where the axes are, and where each will be.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.movedim(tg.zeros(2, 3, 4), (0, 1), (-1, 0)).shape
+    (3, 4, 2)
+    """
     shape = input._data.shape
-    order = list(range(len(shape)))
-    moved = order.pop(one_axis("movedim", shape, source))
-    order.insert(one_axis("movedim", shape, destination), moved)
+    moved = some_axes("movedim", shape, source)
+    places = some_axes("movedim", shape, destination)
+    if len(moved) != len(places):
+        raise ArgumentError(
+            f"movedim: source {source} and destination {destination} differ in number"
+        )
+    order = [axis for axis in range(len(shape)) if axis not in moved]
+    if shape:
+        for place, axis in sorted(zip(places, moved, strict=True)):
+            order.insert(place, axis)
     return apply(TRANSPOSE, (input,), {"axes": tuple(order)})
 
 
@@ -266,11 +314,7 @@ def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
     ((3,), (3, 1))
     """
     shape = input._data.shape
-    if dim is None:
-        looked_at = set(range(len(shape)))
-    else:
-        dims = (int(dim),) if isinstance(dim, (int, np.integer)) else dim
-        looked_at = {one_axis("squeeze", shape, d) for d in dims}
+    looked_at = range(len(shape)) if dim is None else some_axes("squeeze", shape, dim)
     new = tuple(n for i, n in enumerate(shape) if n != 1 or i not in looked_at)
     return apply(RESHAPE, (input,), {"shape": new})
 
@@ -302,15 +346,17 @@ def unsqueeze(input: Any, dim: int) -> Any:
 
 
 @takes_tensor
-def broadcast_to(input: Any, *shape: Any) -> Any:
-    """Return a read-only view of `input` repeated up to `shape` by NumPy's broadcasting.
+def broadcast_to(input: Any, *lengths: Any, size: Any = None) -> Any:
+    """Return a view of `input` repeated up to a shape by NumPy's broadcasting.
+
+    It is read-only, unless nothing had to be repeated.
 
     Parameters
     ----------
     input : Tensor
         Each axis has the length wanted, or 1.
-    *shape : int or tuple of int
-        The new shape; -1 keeps an axis as it is.
+    *lengths, size : int or tuple of int
+        The new shape, by position or by name; -1 keeps an axis as it is.
 
     Returns
     -------
@@ -329,7 +375,7 @@ def broadcast_to(input: Any, *shape: Any) -> Any:
             [0, 1, 2]])
     """
     old = input._data.shape
-    new = sizes("expand", shape)
+    new = sizes("expand", lengths, size)
     extra = len(new) - len(old)
     full = tuple(old[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(new))
     fits = extra >= 0 and all(
@@ -344,15 +390,15 @@ expand = broadcast_to
 
 
 @takes_tensor
-def flip(input: Any, dims: int | Sequence[int]) -> Any:
+def flip(input: Any, *axes: Any, dims: Any = None) -> Any:
     """Return a copy with the order of the elements reversed along the axes `dims`.
 
     Parameters
     ----------
     input : Tensor
         Any shape.
-    dims : int or sequence of int
-        The axes to reverse.
+    *axes, dims : int or sequence of int
+        The axes to reverse, by position or by name.
 
     Returns
     -------
@@ -361,14 +407,13 @@ def flip(input: Any, dims: int | Sequence[int]) -> Any:
     Examples
     --------
     >>> import tinygrad_adam as tg
-    >>> tg.flip(tg.arange(3), [0])
+    >>> tg.flip(tg.arange(3), 0)
     tensor([2, 1, 0])
     """
-    listed = (int(dims),) if isinstance(dims, (int, np.integer)) else tuple(dims)
-    axes = tuple(one_axis("flip", input._data.shape, d) for d in listed)
-    if len(set(axes)) < len(axes):
-        raise ArgumentError(f"flip: dims {listed} names an axis twice")
-    return apply(FLIP, (input,), {"axis": axes})
+    if not axes and dims is None:
+        raise ArgumentError("flip: needs the axes to reverse, for example 0 or (0, 1)")
+    reversed_axes = some_axes("flip", input._data.shape, *axes, dims=dims)
+    return apply(FLIP, (input,), {"axis": reversed_axes})
 
 
 @takes_tensor
@@ -387,14 +432,14 @@ def _pad(xp: Any, x: Any, *, widths: tuple[tuple[int, int], ...], value: float) 
     return y
 
 
-def _inner(shape: Shape, widths: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:
-    return tuple(slice(a, a + n) for n, (a, _) in zip(shape, widths, strict=True))
+def _inner(shape: Shape, widths: tuple[tuple[int, int], ...]) -> tuple[Any, ...]:
+    return (*(slice(a, a + n) for n, (a, _) in zip(shape, widths, strict=True)), ...)
 
 
 PAD = op(
     "pad",
     _pad,
-    x=lambda F, g, x_shape, widths: F.getitem(g, index=_inner(x_shape, widths)),
+    x=lambda F, g, x_shape, widths: F.getitem(g, part=_inner(x_shape, widths), places=()),
 )
 
 
@@ -422,6 +467,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     ------
     ArgumentError
         For an odd number of widths or another mode.
+    DTypeError
+        For widths that are no integers, or a value that the element type does not have.
     ShapeError
         If there are more widths than axes, or an axis would end up shorter than nothing.
 
@@ -434,7 +481,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if mode != "constant":
         raise ArgumentError(f'pad: mode {mode!r} is unknown; use "constant"')
     shape = input._data.shape
-    numbers = [int(p) for p in pad]
+    numbers = sizes("pad", (pad,), what="a width")
     if len(numbers) % 2:
         raise ArgumentError(f"pad: needs pairs (before, after), got {len(numbers)} widths")
     if len(numbers) // 2 > len(shape):
@@ -442,7 +489,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     pairs = list(zip(numbers[::2], numbers[1::2], strict=True))[::-1]
     widths = [(0, 0)] * (len(shape) - len(pairs)) + pairs
     if any(n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(shape, widths, strict=True)):
-        raise ShapeError(f"pad: widths {tuple(numbers)} cut more than there is of shape {shape}")
+        raise ShapeError(f"pad: widths {numbers} cut more than there is of shape {shape}")
     x = input
     if any(a < 0 or b < 0 for a, b in widths):
         x = x[
@@ -451,7 +498,19 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             )
         ]
         widths = [(max(a, 0), max(b, 0)) for a, b in widths]
-    fill = 0.0 if value is None else value
-    if not np.can_cast(type(fill), x._data.dtype, "same_kind") and float(fill) != int(fill):
-        raise DTypeError(f"pad: value {fill} is not a {x._data.dtype}")
-    return apply(PAD, (x,), {"widths": tuple(widths), "value": fill})
+    settings = {"widths": tuple(widths), "value": _filling(value, x._data.dtype)}
+    return apply(PAD, (x,), settings)
+
+
+def _filling(value: Any, dtype: Any) -> Any:
+    """Return what a border of type `dtype` is filled with."""
+    fill: Any = 0 if value is None else value
+    if getattr(fill, "shape", None) == ():
+        fill = fill.item()
+    if not isinstance(fill, (bool, int, float)):
+        raise DTypeError(f"pad: value must be a number, got {type(value).__name__}")
+    if dtype.kind == "f":
+        return fill
+    if isinstance(fill, float) and not fill.is_integer():  # nor are infinities and NaN
+        raise DTypeError(f"pad: value {fill} is not a {dtype}")
+    return int(fill)
