@@ -1,6 +1,8 @@
 """The engine: recording, the backward walk, ownership of gradients, in-place changes, memory."""
 
+import copy
 import gc
+import pickle
 import threading
 import weakref
 
@@ -185,6 +187,83 @@ def test_no_grad_decorates():
     assert (twice.__name__, twice.__doc__) == ("twice", "Double it.")
 
 
+def test_no_grad_decorates_without_parentheses():
+    x = leaf([1.0])
+
+    @tg.no_grad
+    def twice(v):
+        """Double it."""
+        with_grad = tg.enable_grad(lambda: v * 2)()
+        return v * 2, with_grad
+
+    without, with_grad = twice(x)
+    assert not without.requires_grad
+    assert with_grad.requires_grad
+    assert (twice.__name__, twice.__doc__) == ("twice", "Double it.")
+    with pytest.raises(TinygradError, match="set_grad_enabled"):
+        tg.no_grad(False)
+
+
+@pytest.mark.parametrize(
+    "decorate", [tg.no_grad, tg.no_grad(), lambda f: tg.set_grad_enabled(False)(f)]
+)
+def test_a_decorated_generator_records_nothing_inside_and_everything_outside(decorate):
+    log = []
+
+    @decorate
+    def numbers(n):
+        try:
+            for i in range(n):
+                log.append(tg.is_grad_enabled())
+                try:
+                    log.append((yield i))
+                except KeyError:
+                    log.append("caught")
+        finally:
+            log.append(tg.is_grad_enabled())
+        return "end"
+
+    def outer():
+        log.append((yield from numbers(1)))
+
+    assert tg.is_grad_enabled()
+    steps = numbers(5)
+    assert next(steps) == 0
+    assert tg.is_grad_enabled()
+    assert steps.send("sent") == 1
+    assert steps.throw(KeyError()) == 2
+    steps.close()
+    assert log == [False, "sent", False, "caught", False, False]
+    assert tg.is_grad_enabled()
+    log.clear()
+    assert list(outer()) == [0]
+    assert log == [False, None, False, "end"]
+
+
+def test_set_grad_enabled_switches_at_once():
+    try:
+        tg.set_grad_enabled(False)
+        assert not tg.is_grad_enabled()
+        with tg.set_grad_enabled(True):
+            assert tg.is_grad_enabled()
+        assert not tg.is_grad_enabled()
+    finally:
+        tg.set_grad_enabled(True)
+    switch = tg.set_grad_enabled(False)
+    for _ in range(2):
+        with switch, switch:
+            assert not tg.is_grad_enabled()
+        assert tg.is_grad_enabled()
+
+    @tg.set_grad_enabled(False)
+    def inside():
+        return tg.is_grad_enabled()
+
+    assert tg.is_grad_enabled()
+    assert not inside()
+    assert tg.is_grad_enabled()
+
+
 def test_no_grad_of_one_thread_leaves_the_others_recording():
     inside, done, seen = threading.Event(), threading.Event(), []
 
@@ -213,6 +292,27 @@ def test_integers_have_no_gradient():
         tg.tensor([1, 2], requires_grad=True)
 
 
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x.long(),
+        lambda x: x.int(),
+        lambda x: x.bool(),
+        lambda x: x.to(tg.int64),
+        lambda x: x.type_as(tg.tensor([1])),
+        lambda x: x.sum(dtype=tg.int64),
+    ],
+)
+def test_what_is_no_float_is_no_part_of_the_graph(convert):
+    x = leaf([1.7, -2.2])
+    i = convert(x)
+    assert not i.requires_grad
+    assert i.is_leaf
+    i.numpy()
+    (i.double() * x).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.broadcast_to(i.data, 2))
+
+
 def test_backward_from_a_leaf():
     x = leaf(3.0)
     x.backward()
@@ -224,6 +324,28 @@ def test_backward_into_chosen_inputs_only():
     (a * b).backward(inputs=[a])
     assert a.grad.item() == 2.0
     assert b.grad is None
+
+
+def test_chosen_inputs_may_come_from_a_generator():
+    a, b = leaf([1.0]), leaf([2.0])
+    out = a * b
+    for nothing in ([], (), iter([])):
+        with pytest.raises(GraphError, match="inputs"):
+            out.backward(inputs=nothing)
+        with pytest.raises(GraphError, match="inputs"):
+            tg.autograd.grad(out, nothing)
+    out.backward(inputs=(t for t in [b]))
+    assert b.grad.item() == 1.0
+    assert a.grad is None
+
+
+def test_retains_grad():
+    x = leaf([1.0])
+    y = x * 2
+    assert (x.retains_grad, y.retains_grad) == (False, False)
+    x.retain_grad()
+    y.retain_grad()
+    assert (x.retains_grad, y.retains_grad) == (False, True)
 
 
 def test_mixed_types_give_each_input_its_own():
@@ -301,6 +423,79 @@ def test_wrong_shape_in_grad_is_refused_before_any_leaf_changes():
     with pytest.raises(ShapeError, match=r"\(3,\)"):
         (a * b).sum().backward()
     assert a.grad is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (tg.zeros(3).double(), ShapeError),
+        (tg.zeros(2, dtype=tg.int64), DTypeError),
+        (tg.zeros(2), DTypeError),
+        (tg.ones(1).double().expand(2), InPlaceError),
+        (np.ones(2), DTypeError),
+        (5, DTypeError),
+    ],
+)
+@pytest.mark.parametrize("retained", [False, True])
+def test_a_grad_that_cannot_be_added_to_is_refused_before_the_walk(bad, error, retained):
+    a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    a.grad = tg.ones(2).double()
+    y = a.exp()
+    out = (y * b).sum()
+    wrong = y if retained else b
+    if retained:
+        y.retain_grad()
+    if not (retained and error is InPlaceError):  # a retained gradient is made anew
+        wrong.grad = bad
+        with pytest.raises(error, match=r"backward: .*\.grad"):
+            out.backward()
+        assert wrong.grad is bad
+    wrong.grad = None
+    assert a.grad.tolist() == [1.0, 1.0]
+    out.backward()  # nothing was freed
+    np.testing.assert_array_equal(a.grad.data, 1 + np.exp([1.0, 2.0]) * b.data)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_hook_that_raises_leaves_every_gradient(create_graph):
+    def refuse(g):
+        raise ZeroDivisionError
+
+    a, b = leaf([1.0]), leaf([2.0])
+    a.grad = before = tg.ones(1).double()
+    y = a * 3
+    y.retain_grad()
+    handle = b.register_hook(refuse)
+    with pytest.raises(ZeroDivisionError):
+        (y * b).sum().backward(create_graph=create_graph)
+    assert a.grad is before
+    assert a.grad.item() == 1.0
+    assert b.grad is None
+    assert y.grad is None
+    handle.remove()
+    (y * b).sum().backward(inputs=[b])
+    assert b.grad.item() == 3.0
+
+
+def test_grad_of_something_unused_frees_nothing():
+    x, y = leaf([1.0]), leaf([1.0])
+    out = x.exp().sum()
+    with pytest.raises(GraphError, match="allow_unused"):
+        tg.autograd.grad(out, [x, y])
+    assert tg.autograd.grad(out, x)[0].item() == np.exp(1.0)
+
+
+def test_what_is_no_tensor_and_no_gradient():
+    x = leaf([2.0])
+    for outputs in (5, [5]):
+        with pytest.raises(GraphError, match="int"):
+            tg.autograd.grad(outputs, x)
+    out = x.exp()
+    for gradient in ("a", np.array(["a"]), object(), np.array([1j])):
+        with pytest.raises(DTypeError, match="gradient"):
+            out.backward(gradient)
+    out.backward([3.0])
+    assert x.grad.item() == 3 * np.exp(2.0)
 
 
 # --- in-place changes ---------------------------------------------------------------------------
@@ -490,6 +685,69 @@ def test_activation_nobody_needs_dies_in_forward():
     assert z.requires_grad
 
 
+def test_views_that_died_are_forgotten():
+    x = leaf([1.0, 2.0])
+    kept = []
+    for _ in range(500):
+        part = x[0:1]
+        kept.append(part * 1)  # so that no two views have the same address
+    assert len(x._aliases) <= 16
+    views = [x[0:1] for _ in range(100)]
+    with tg.no_grad():
+        x.fill_(5.0)
+    assert all(v._version is x._version for v in views)
+    assert len(x._aliases) <= 128
+
+
+# --- copies and pickles -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_copies_and_pickles(again):
+    net = tg.nn.Linear(2, 1)
+    net.weight.grad = tg.ones(1, 2)
+    net.tied = net.weight
+    kept = net.state_dict()  # shares the memory
+    twin = again(net)
+    assert type(twin.weight) is tg.nn.Parameter
+    assert twin.tied is twin.weight
+    assert twin.weight.requires_grad
+    assert twin.weight.tolist() == kept["weight"].tolist()
+    assert twin.weight.grad.tolist() == [[1.0, 1.0]]
+    with tg.no_grad():
+        twin.weight.zero_()
+        twin.weight.grad.zero_()
+    assert net.weight.grad.tolist() == [[1.0, 1.0]]
+    assert net.weight.any()
+    frozen = again(tg.tensor(3)[...])
+    assert (frozen.item(), frozen.shape, frozen.requires_grad) == (3, (), False)
+    with pytest.raises(GraphError, match="detach"):
+        again(net.weight * 2)
+
+
+def test_a_subclass_keeps_its_attributes():
+    class Named(tg.Tensor):
+        pass
+
+    t = Named(np.ones(2), requires_grad=True)
+    t.name = ["w"]
+    deep, shallow = copy.deepcopy(t), copy.copy(t)
+    assert (type(deep), deep.name, shallow.name) == (Named, ["w"], ["w"])
+    assert deep.name is not t.name
+
+
+def test_a_shallow_copy_shares_memory_and_its_version():
+    w = leaf([1.0, 2.0])
+    y = (w * w).sum()
+    twin = copy.copy(w)
+    assert twin.data is w.data
+    assert twin.requires_grad
+    with tg.no_grad():
+        twin += 1.0
+    with pytest.raises(InPlaceError):
+        y.backward()
+
+
 # --- hooks --------------------------------------------------------------------------------------
 
 
@@ -524,6 +782,46 @@ def test_hook_that_returns_nonsense():
     with pytest.raises(ShapeError, match=r"\(2,\).*\(3,\)"):
         (x * 2).sum().backward()
     assert x.grad is None
+
+
+@pytest.mark.parametrize("on_leaf", [False, True])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_hook_that_changes_the_type(on_leaf, create_graph):
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    (x if on_leaf else y).register_hook(lambda g: g.float())
+    with pytest.raises(DTypeError, match=r"hook.*float64.*float32"):
+        y.sum().backward(create_graph=create_graph)
+    assert x.grad is None
+
+
+def test_each_registration_is_taken_off_by_its_own_handle():
+    def times_ten(g):
+        return g * 10
+
+    x = leaf([1.0])
+    first = x.register_hook(times_ten)
+    x.register_hook(lambda g: g + 1)
+    x.register_hook(times_ten)
+    first.remove()
+    first.remove()
+    (x * 1).sum().backward()
+    assert x.grad.item() == 20.0  # (1 + 1) * 10
+
+    calls = []
+    rule = tg.optim.SGD([x], lr=0.1)
+
+    def count(*args):
+        calls.append(1)
+
+    for register in (rule.register_step_pre_hook, rule.register_step_post_hook):
+        calls.clear()
+        first, second = register(count), register(count)
+        first.remove()
+        first.remove()
+        rule.step()
+        assert len(calls) == 1
+        second.remove()
 
 
 def test_gradient_a_hook_kept_does_not_change_later():
@@ -693,3 +991,49 @@ def test_a_new_operation_in_two_lines():
         np.testing.assert_array_equal(h.data, [18.0, 18.0])
     finally:
         del OPS["scaled"]
+
+
+# --- small things of the tensor -----------------------------------------------------------------
+
+
+def test_format():
+    assert f"{tg.tensor(1.23456):.2f}" == "1.23"
+    assert f"{tg.tensor([[0.5]]):6.1f}|" == "   0.5|"
+    assert f"{tg.ones(2)}" == repr(tg.ones(2))
+    with pytest.raises(DTypeError, match=r"\.2f.*\(2,\)"):
+        f"{tg.ones(2):.2f}"
+
+
+def test_membership():
+    x = tg.tensor([1.0, 2.0])
+    assert 2 in x
+    assert tg.tensor(3.0) not in x
+    for nonsense in ("a", None):
+        with pytest.raises(DTypeError, match=type(nonsense).__name__):
+            nonsense in x  # noqa: B015
+
+
+def test_type_as_wants_a_tensor():
+    with pytest.raises(DTypeError, match="int"):
+        tg.ones(1).type_as(5)
+
+
+def test_booleans_are_not_subtracted():
+    b = tg.tensor([True, False])
+    for subtract in (
+        lambda: b - 1,
+        lambda: 1 - b,
+        lambda: b - 1.5,
+        lambda: b - tg.ones(2),
+        lambda: tg.sub(b, b),
+    ):
+        with pytest.raises(DTypeError, match="bool"):
+            subtract()
+
+
+def test_where_as_a_method():
+    x = leaf([1.0, -2.0])
+    y = x.where(x > 0, 5.0)
+    assert y.tolist() == [1.0, 5.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0]

@@ -203,7 +203,9 @@ def is_writable(array: Array) -> bool:
     """
     if isinstance(array, np.ndarray):
         return bool(array.flags.writeable)
-    return all(step or n < 2 for n, step in zip(array.shape, array.strides, strict=True))
+    return not array.size or all(
+        step or n < 2 for n, step in zip(array.shape, array.strides, strict=True)
+    )
 
 
 def to_device(array: Array, device: Device | str | None) -> Array:

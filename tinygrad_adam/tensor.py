@@ -5,6 +5,7 @@ Operators and methods hand on to `tinygrad_adam.ops`; nothing is computed here.
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
@@ -15,23 +16,8 @@ from .autograd import engine
 from .autograd.graph import Node, Variable, apply, link, variable
 from .autograd.mode import is_grad_enabled
 from .autograd.registry import op
-from .device import (
-    Array,
-    Device,
-    array_module,
-    device_guard,
-    device_of,
-    is_writable,
-    to_device,
-)
-from .errors import (
-    DeviceError,
-    DTypeError,
-    GraphError,
-    InPlaceError,
-    OutOfRangeError,
-    ShapeError,
-)
+from .device import Array, Device, array_module, device_guard, device_of, to_device
+from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError, TinygradError
 from .ops import elementwise as ew
 from .ops import join
 from .ops import reduce as red
@@ -57,15 +43,17 @@ _builtin_bool = bool
 
 
 class RemovableHandle:
-    """What `register_hook` returns; `remove()` takes the hook off again."""
+    """One registration of a hook, put into `hooks`; `remove()` takes it off again."""
 
-    def __init__(self, hooks: list[Any], hook: Any) -> None:
-        self._hooks, self._hook = hooks, hook
+    def __init__(self, hooks: dict[object, Any], hook: Any) -> None:
+        # A key of its own, since one function may be registered twice; not the handle itself,
+        # which holds `hooks`: a cycle would keep both from dying.
+        self._hooks, self._key = hooks, object()
+        hooks[self._key] = hook
 
     def remove(self) -> None:
-        """Take the hook off; doing so twice is harmless."""
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
+        """Take this registration off; doing so twice is harmless."""
+        self._hooks.pop(self._key, None)
 
 
 class Tensor(Variable):
@@ -240,21 +228,30 @@ class Tensor(Variable):
             Keep what the graph saved, so that it can be walked again.  Default: as `create_graph`.
         create_graph : bool
             Record the walk, so that the gradients can be differentiated.
-        inputs : sequence of Tensor, optional
+        inputs : Tensor or iterable of Tensor, optional
             Fill `grad` of these only.
 
         Raises
         ------
         GraphError
-            If this is no scalar and `gradient` is missing, or nothing here needs a gradient.
+            If this is no scalar and `gradient` is missing, nothing here needs a gradient, or
+            `inputs` is empty.
         GraphFreedError
             If the graph was walked before without ``retain_graph=True``.
         InPlaceError
             If an array that the graph saved was changed in place since.
+        ShapeError, DTypeError, DeviceError, InPlaceError
+            If a `grad` set by hand cannot be added to: another shape, element type or device than
+            its tensor, or a read-only view.
 
         Notes
         -----
-        On error no `grad` has changed and nothing was freed.
+        On error no `grad` has changed.  Nothing was freed either, unless it was a hook that
+        raised: what the walk had passed by then is freed.
+
+        With `create_graph`, `grad` refers to the graph and the graph to the leaf that holds
+        `grad`.  Such a cycle stays in memory until Python's garbage collector runs; set `grad` to
+        None after use, or call `autograd.grad` instead, which makes no cycle.
 
         Examples
         --------
@@ -265,8 +262,7 @@ class Tensor(Variable):
         6.0
         """
         keep = create_graph if retain_graph is None else retain_graph
-        wanted = [inputs] if isinstance(inputs, Tensor) else inputs
-        engine.backward([self], [gradient], wanted, keep, create_graph)
+        engine.backward([self], [gradient], inputs, keep, create_graph)
 
     def detach(self) -> Tensor:
         """Return a tensor on the same memory that gradients do not flow through."""
@@ -281,13 +277,19 @@ class Tensor(Variable):
         if self._node is not None:
             self._node.keeper = weakref.ref(self)
 
+    @property
+    def retains_grad(self) -> Any:
+        """Whether `backward` fills `grad` although this is not a leaf."""
+        keeper = None if self._node is None else self._node.keeper
+        return keeper is not None and keeper() is self
+
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook` with the gradient of this tensor during backward.
 
         Parameters
         ----------
         hook : callable
-            May return a tensor to use instead.
+            May return a tensor to use instead, of the same shape and element type.
 
         Returns
         -------
@@ -307,9 +309,8 @@ class Tensor(Variable):
         name = "_hooks" if self._node is None else "hooks"
         hooks = getattr(owner, name)
         if hooks is None:
-            hooks = []
+            hooks = {}
             setattr(owner, name, hooks)
-        hooks.append(hook)
         return RemovableHandle(hooks, hook)
 
     # --- where it lives, and as what ---
@@ -390,7 +391,11 @@ class Tensor(Variable):
 
     def type_as(self, other: Tensor) -> Tensor:
         """Return this tensor with the element type of another."""
-        return cast(self, other.dtype)  # type: ignore[no-any-return]
+        if not isinstance(other, Variable):
+            raise DTypeError(
+                f"type_as: expected a Tensor, got {type(other).__name__}; use .to(dtype)"
+            )
+        return cast(self, other._data.dtype)  # type: ignore[no-any-return]
 
     # --- out of the framework ---
 
@@ -464,64 +469,173 @@ class Tensor(Variable):
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> Any:
+        if not _comparable(value):
+            raise DTypeError(
+                f"in: a tensor holds numbers, so look for a number or a Tensor, "
+                f"not {type(value).__name__}"
+            )
         return _builtin_bool((self == value).any())
 
     def __getitem__(self, index: Any) -> Tensor:
         return getitem(self, index)  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        before = self._node
         setitem(self, index, value)
+        self._keep_on(before)
 
-    # --- in place, on leaves ---
+    def _keep_on(self, before: Node | None) -> None:
+        """Go on filling `grad` after a change in place: of the new value, no longer of the old."""
+        if before is not None and before.keeper is not None and before is not self._node:
+            if self._node is not None:
+                self._node.keeper = before.keeper
+            before.keeper = None
 
-    def _check_in_place(self, name: str) -> None:
-        if is_grad_enabled() and self.requires_grad:
-            raise InPlaceError(
-                f"{name}: this tensor requires a gradient, so it cannot be changed in place while "
-                "gradients are recorded; do it under no_grad()"
+    # --- in place ---
+
+    def _replace(self, name: str, value: Any) -> Self:
+        """Write `value` over all elements.
+
+        A recorded `value` fits and is known to nobody else; gradients then go to its node alone,
+        since nothing of the old value remains.
+        """
+        before = self._node
+        try:
+            setitem(self, ..., value)
+        except TinygradError as error:
+            raise type(error)(str(error).replace("setitem", name, 1)) from None
+        node = value._node if isinstance(value, Variable) else None
+        if node is not None:
+            self._node = node
+        self._keep_on(before)
+        return self
+
+    def _update(self, name: str, function: Callable[[Any, Any], Any], other: Any) -> Self:
+        """Write ``function(self, other)`` over all elements."""
+        old: Any = self
+        if is_grad_enabled() and (self.requires_grad or getattr(other, "requires_grad", False)):
+            # Derivatives may keep what they saw, and this memory is about to change.
+            with device_guard(self._data):
+                old = variable(array_module(self._data).array(self._data), self._node)
+        new = function(old, old if other is self else other)
+        if kind(new._data.dtype) > kind(self._data.dtype):
+            raise DTypeError(
+                f"{name}: the result is {new.dtype}, which does not go into a {self.dtype} tensor; "
+                "convert the tensor first, or write x = x + y to get a new one"
             )
-        if not is_writable(self._data):
-            raise InPlaceError(
-                f"{name}: this {self.shape} tensor is a read-only view (expand, broadcast_to); "
-                "change a clone()"
+        if new._data.shape != self._data.shape:
+            raise ShapeError(
+                f"{name}: the result has shape {new.shape}, which does not go into {self.shape}; "
+                "write x = x + y to get a new tensor"
             )
+        return self._replace(name, cast(new, self._data.dtype))
+
+    def add_(self, other: Any, *, alpha: Any = 1) -> Self:
+        """Add `alpha` times `other` in place.
+
+        This and its kin are what ``+=`` and its kin call.  They write into the memory of this
+        tensor, so that every view of it sees the change; gradients follow.
+
+        Parameters
+        ----------
+        other : Tensor or number
+            Broadcast to the shape of this tensor.
+        alpha : number
+            What to multiply `other` by.
+
+        Returns
+        -------
+        Tensor
+            This one.
+
+        Raises
+        ------
+        InPlaceError
+            While gradients are recorded: if this is a leaf that requires one, or shares its
+            memory with another tensor.
+        DTypeError
+            If the result is floating and this tensor is not.
+        ShapeError
+            If the result would be larger than this tensor.  In all cases nothing has changed.
+
+        Examples
+        --------
+        >>> import tinygrad_adam as tg
+        >>> m = tg.zeros(2, 2)
+        >>> row = m[1]
+        >>> row += 5
+        >>> m
+        tensor([[0., 0.],
+                [5., 5.]])
+        """
+        return self._update("add_", ew.add, _scaled("add_", other, alpha))
+
+    def sub_(self, other: Any, *, alpha: Any = 1) -> Self:
+        """Subtract `alpha` times `other` in place; see `add_`."""
+        return self._update("sub_", ew.sub, _scaled("sub_", other, alpha))
+
+    def mul_(self, other: Any) -> Self:
+        """Multiply by `other` in place; see `add_`."""
+        return self._update("mul_", ew.mul, other)
+
+    def div_(self, other: Any) -> Self:
+        """Divide by `other` in place; see `add_`."""
+        return self._update("div_", ew.div, other)
+
+    def pow_(self, exponent: Any) -> Self:
+        """Raise to a power in place; see `add_`."""
+        return self._update("pow_", ew.pow, exponent)
 
     def copy_(self, source: Any) -> Self:
-        """Copy the values of `source` into this tensor, cast to its type.
+        """Copy the values of `source` into this tensor, cast to its type; gradients follow.
+
+        Parameters
+        ----------
+        source : Tensor, array or nested list
+            Broadcast to the shape of this tensor; may be on another device.
 
         Raises
         ------
         ShapeError
             If `source` does not broadcast to this shape; nothing is written then.
+        DTypeError
+            If `source` holds anything but numbers.
         InPlaceError
-            If this tensor requires a gradient and gradients are recorded.
+            While gradients are recorded: if this is a leaf that requires one, or shares its
+            memory with another tensor.
         """
-        self._check_in_place("copy_")
-        values = source._data if isinstance(source, Variable) else source
-        if not hasattr(values, "dtype"):
-            values = np.asarray(values)
+        if not isinstance(source, Variable):
+            try:
+                source = variable(source if hasattr(source, "dtype") else np.asarray(source))
+            except ValueError as error:
+                raise ShapeError(f"copy_: {error}") from error
+        kind(source._data.dtype)
         try:
-            fits = np.broadcast_shapes(values.shape, self.shape) == self.shape
+            fits = np.broadcast_shapes(source._data.shape, self.shape) == self.shape
         except ValueError:
             fits = False
         if not fits:
-            raise ShapeError(f"copy_: source {values.shape} does not fit into {self.shape}")
-        with device_guard(self._data):
-            self._data[...] = to_device(values, self.device)
-        self._bump()
-        return self
+            raise ShapeError(f"copy_: source {source._data.shape} does not fit into {self.shape}")
+        return self._take("copy_", source)
+
+    def _take(self, name: str, source: Any) -> Self:
+        source = cast(source.to(self.device), self._data.dtype)
+        if source.requires_grad and is_grad_enabled():
+            source = ew.clone(shp.expand(source, self.shape))
+        return self._replace(name, source)
 
     def fill_(self, value: Any) -> Self:
-        """Set every element to `value`."""
-        self._check_in_place("fill_")
-        with device_guard(self._data):
-            self._data.fill(value)
-        self._bump()
-        return self
+        """Set every element to `value`, a number or a 0-d Tensor; gradients follow."""
+        return self._fill("fill_", value)
 
     def zero_(self) -> Self:
         """Set every element to 0."""
-        return self.fill_(0)
+        return self._fill("zero_", 0)
+
+    def _fill(self, name: str, value: Any) -> Self:
+        if getattr(value, "ndim", 0) or isinstance(value, (list, tuple)):
+            raise ShapeError(f"{name}: the value must be one number, got {value!r:.80}")
+        return self._take(name, value) if isinstance(value, Tensor) else self._replace(name, value)
 
     # --- operators ---
 
@@ -554,6 +668,27 @@ class Tensor(Variable):
 
     def __rpow__(self, other: Any) -> Tensor:
         return ew.pow(other, self)  # type: ignore[no-any-return]
+
+    def __iadd__(self, other: Any) -> Self:
+        return self.add_(other)
+
+    def __isub__(self, other: Any) -> Self:
+        return self.sub_(other)
+
+    def __imul__(self, other: Any) -> Self:
+        return self.mul_(other)
+
+    def __itruediv__(self, other: Any) -> Self:
+        return self.div_(other)
+
+    def __ipow__(self, other: Any) -> Self:
+        return self.pow_(other)
+
+    def __iand__(self, other: Any) -> Self:
+        return self._update("&=", operator.and_, other)
+
+    def __ior__(self, other: Any) -> Self:
+        return self._update("|=", operator.or_, other)
 
     def __matmul__(self, other: Any) -> Tensor:
         return matmul(self, _tensor_operand(other))  # type: ignore[no-any-return]
@@ -670,6 +805,10 @@ class Tensor(Variable):
         """Return `reshape`; a view where the memory layout allows one, otherwise a copy."""
         return shp.reshape(self, *shape, shape=size)  # type: ignore[no-any-return]
 
+    def where(self, condition: Any, other: Any) -> Tensor:
+        """Return this tensor where `condition` holds and `other` elsewhere."""
+        return ew.where(condition, self, other)  # type: ignore[no-any-return]
+
     def t(self) -> Tensor:
         """Return the transpose of a matrix."""
         if self._data.ndim > 2:
@@ -692,19 +831,34 @@ class Tensor(Variable):
         return tensor_text(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self._data.ndim == 0 and spec else repr(self)
+        if not spec:
+            return repr(self)
+        if self._data.size != 1:
+            raise DTypeError(
+                f"format {spec!r}: only a tensor of one element is formatted as a number, "
+                f"not one of shape {self.shape}"
+            )
+        return format(self.item(), spec)
 
-    def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
+    # --- copying and pickling ---
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # pickle and copy.deepcopy go by this
         if self._node is not None:
             raise GraphError(
-                "deepcopy: only leaf tensors can be deep-copied; use .detach().clone()"
+                "pickle or deepcopy: a graph is not copied, so only leaf tensors are; "
+                "use .detach().clone()"
             )
-        new = object.__new__(type(self))
-        with device_guard(self._data):
-            Tensor.__init__(new, self._data.copy(), self._requires_grad)
-            if self.grad is not None:
-                new.grad = variable(self.grad._data.copy())
-        memo[id(self)] = new
+        grad = None if self.grad is None else self.grad._data
+        parts = (type(self), self._data, self._requires_grad, grad)
+        return _rebuilt, parts, getattr(self, "__dict__", None)
+
+    def __copy__(self) -> Tensor:
+        _, parts, attributes = self.__reduce__()
+        new = _rebuilt(*parts)
+        if attributes:
+            new.__dict__.update(attributes)
+        link(self, new)  # the memory is the same
         return new
 
 
@@ -730,3 +884,20 @@ def _logical(symbol: str, function: Any, a: Tensor, b: Any) -> Tensor:
 
 def _tensor_operand(value: Any) -> Any:
     return variable(value) if hasattr(value, "dtype") and not isinstance(value, Variable) else value
+
+
+def _scaled(name: str, other: Any, alpha: Any) -> Any:
+    """Return `alpha` times `other`."""
+    if not isinstance(alpha, (int, float, np.number)):
+        raise DTypeError(f"{name}: alpha must be a number, got {type(alpha).__name__}")
+    if alpha == 1:
+        return other
+    return ew.mul(other, alpha) if hasattr(other, "dtype") else other * alpha
+
+
+def _rebuilt(cls: type[Tensor], data: Array, requires_grad: bool, grad: Array | None) -> Tensor:
+    """Return what `Tensor.__reduce__` took apart."""
+    new = object.__new__(cls)
+    Tensor.__init__(new, data, requires_grad)
+    new.grad = None if grad is None else variable(grad)
+    return new

@@ -4,9 +4,10 @@ Five steps, none of them recursive:
 
 1. collect the nodes that can be reached from the outputs, with a plain stack;
 2. sort them by creation number, newest first (inputs always exist before outputs);
-3. check them all, so that a stale or freed graph raises before anything has changed;
+3. check them all, and every ``.grad`` to be added to, so that a stale or freed graph or a gradient
+   that does not fit raises before anything has changed;
 4. for each node, hand its gradient to the derivative rules and add up what they return per parent;
-5. write the leaves' gradients.
+5. write the gradients, after the last hook, so that a hook that raises leaves them alone.
 
 The engine, not the rules, undoes broadcasting, keeps each input's element type, and sees to it that
 no two gradients share memory: a gradient is added to in place only while the engine owns it.
@@ -14,14 +15,22 @@ no two gradients share memory: a gradient is added to in place only while the en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..device import Array, array_module, device_guard, device_of, same_device, to_device
-from ..errors import GraphError, GraphFreedError, InPlaceError, ShapeError
+from ..device import (
+    Array,
+    array_module,
+    device_guard,
+    device_of,
+    is_writable,
+    same_device,
+    to_device,
+)
+from ..errors import DTypeError, GraphError, GraphFreedError, InPlaceError, ShapeError
 from .graph import ON_TENSORS, Node, Variable, mixed_devices, on_arrays, variable
 from .mode import set_grad_enabled
 
@@ -36,28 +45,23 @@ Key = Node | Variable
 def backward(
     outputs: Sequence[Variable],
     gradients: Sequence[Any],
-    inputs: Sequence[Variable] | None = None,
+    inputs: Variable | Iterable[Variable] | None = None,
     retain_graph: bool = False,
     create_graph: bool = False,
 ) -> None:
     """Add d(outputs)/d(leaf) to ``leaf.grad`` of every leaf, or of `inputs` only."""
-    targets = None if inputs is None else {_key(t, "backward") for t in inputs}
-    found = _run(_seeds(outputs, gradients, create_graph), targets, retain_graph, create_graph)
-    tensors: dict[Key, Variable] = (
-        {k: k for k in found if isinstance(k, Variable)}
-        if inputs is None
-        else {_key(t, "backward"): t for t in inputs}
-    )
-    updates = [(t, found[k]) for k, t in tensors.items() if k in found]
-    for t, (g, _) in updates:
-        if t.grad is not None and t.grad.shape != g.shape:
-            raise ShapeError(
-                f"backward: .grad of a {t._data.shape} tensor was set to shape {t.grad.shape}; "
-                "set it to None first"
-            )
-        if t.grad is not None and not same_device(t.grad._data, t._data):
-            raise mixed_devices("backward: a tensor and its .grad", [t._data, t.grad._data])
-    for t, (g, owned) in updates:
+    chosen: dict[Key, Variable] | None = None
+    if inputs is not None:
+        chosen = {_key(t, "backward"): t for t in _listed(inputs, "backward: inputs")}
+    seeds = _seeds(outputs, gradients, create_graph, "backward")
+    route = _routed(seeds, None if chosen is None else set(chosen))
+    if chosen is None:
+        chosen = {leaf: leaf for leaf in route.leaves}
+    for t in chosen.values():
+        _check_grad(t, written=not create_graph)
+    found = _run(seeds, route, retain_graph, create_graph)
+    for key, (g, owned) in found.items():
+        t = chosen[key]
         if create_graph:
             _keep(t, g, True)
         elif t.grad is None:
@@ -120,23 +124,29 @@ def grad(
     >>> dy.item(), d2y.item()
     (27.0, 18.0)
     """
-    outs = _listed(outputs)
-    ins = _listed(inputs)
-    weights = [None] * len(outs) if grad_outputs is None else _listed(grad_outputs)
+    outs = _listed(outputs, "grad: outputs")
+    ins = _listed(inputs, "grad: inputs")
+    weights = (
+        [None] * len(outs) if grad_outputs is None else _listed(grad_outputs, "grad: grad_outputs")
+    )
     if len(weights) != len(outs):
         raise GraphError(f"grad: {len(outs)} outputs but {len(weights)} grad_outputs")
     keys = [_key(t, "grad") for t in ins]
     keep = create_graph if retain_graph is None else retain_graph
-    found = _run(_seeds(outs, weights, create_graph), set(keys), keep, create_graph)
+    seeds = _seeds(outs, weights, create_graph, "grad")
+    route = _routed(seeds, set(keys))
+    if not allow_unused:
+        reached: set[Key] = {*route.order, *route.leaves}
+        for i, key in enumerate(keys):
+            if key not in reached:
+                raise _unused(i, ins[i])
+    found = _run(seeds, route, keep, create_graph)
     results: list[Any] = []
     handed_out: set[int] = set()
     for i, key in enumerate(keys):
         if key not in found:
             if not allow_unused:
-                raise GraphError(
-                    f"grad: the outputs do not depend on input {i} ({ins[i]._data.shape}); "
-                    "pass allow_unused=True to get None for it"
-                )
+                raise _unused(i, ins[i])
             results.append(None)
             continue
         g, owned = found[key]
@@ -152,8 +162,18 @@ def grad(
 # --- before the walk ----------------------------------------------------------------------------
 
 
-def _listed(tensors: Any) -> list[Any]:
-    return [tensors] if isinstance(tensors, Variable) else list(tensors)
+def _listed(tensors: Any, what: str) -> list[Any]:
+    if isinstance(tensors, Variable):
+        return [tensors]
+    try:
+        found = list(tensors)
+    except TypeError:
+        raise GraphError(
+            f"{what}: expected a Tensor or several, got {type(tensors).__name__}"
+        ) from None
+    if not found:
+        raise GraphError(f"{what}: the list is empty; name at least one Tensor")
+    return found
 
 
 def _key(t: Variable, name: str) -> Key:
@@ -170,19 +190,26 @@ def _key(t: Variable, name: str) -> Key:
     return t
 
 
+def _unused(i: int, t: Variable) -> GraphError:
+    return GraphError(
+        f"grad: the outputs do not depend on input {i} ({t._data.shape}); "
+        "pass allow_unused=True to get None for it"
+    )
+
+
 def _seeds(
-    outputs: Iterable[Variable], gradients: Iterable[Any], create_graph: bool
+    outputs: Iterable[Variable], gradients: Iterable[Any], create_graph: bool, name: str
 ) -> list[tuple[Key, Any]]:
     """Pair each output with the gradient to start from, in the form the walk uses."""
     seeds: list[tuple[Key, Any]] = []
     for t, g in zip(outputs, gradients, strict=True):
-        key = _key(t, "backward")
+        key = _key(t, name)
         data = t._data
         xp = array_module(data)
         if g is None:
             if data.size != 1:
                 raise GraphError(
-                    f"backward: the output has shape {data.shape}; only a scalar has a gradient "
+                    f"{name}: the output has shape {data.shape}; only a scalar has a gradient "
                     "by itself, so reduce it (.sum(), .mean()) or pass gradient= of that shape"
                 )
             with device_guard(data):
@@ -190,13 +217,15 @@ def _seeds(
         else:
             start = g._data if isinstance(g, Variable) else g
             if not hasattr(start, "dtype"):
-                start = to_device(np.asarray(start, dtype=data.dtype), device_of(data))
+                start = to_device(_numbers(start, data.dtype, name), device_of(data))
+            if start.dtype.kind not in "biuf":
+                raise DTypeError(f"{name}: a gradient holds numbers, not {start.dtype}")
             if start.shape != data.shape:
                 raise ShapeError(
-                    f"backward: gradient has shape {start.shape} but the output {data.shape}"
+                    f"{name}: gradient has shape {start.shape} but the output {data.shape}"
                 )
             if not same_device(start, data):
-                raise mixed_devices("backward: output and gradient", [data, start])
+                raise mixed_devices(f"{name}: output and gradient", [data, start])
             with device_guard(start):
                 start = start.astype(data.dtype, copy=False)
         if create_graph:
@@ -211,16 +240,67 @@ def _seeds(
     return seeds
 
 
-def _collect(roots: Iterable[Key]) -> list[Node]:
-    """Return every node reachable from `roots`, newest first."""
-    stack = [r for r in roots if type(r) is Node]
-    seen = set(stack)
+def _numbers(value: Any, dtype: Any, name: str) -> Array:
+    try:
+        return np.asarray(value, dtype=dtype)
+    except (TypeError, ValueError):
+        raise DTypeError(
+            f"{name}: a gradient must be a Tensor, an array or numbers, got {value!r:.80}"
+        ) from None
+
+
+class _Route(NamedTuple):
+    """What a walk will pass.
+
+    Attributes
+    ----------
+    order : list of Node
+        The nodes to visit, newest first.
+    runs : set of Node
+        Those of them whose derivatives are asked.
+    targets, useful : set or None
+        Where gradients are wanted, and everything they flow through; None stands for all leaves.
+    leaves : list of Variable
+        The leaves that can be reached.
+    """
+
+    order: list[Node]
+    runs: set[Node]
+    targets: set[Key] | None
+    useful: set[Key] | None
+    leaves: list[Variable]
+
+
+def _routed(seeds: Iterable[tuple[Key, Any]], targets: set[Key] | None) -> _Route:
+    """Return the way from the seeds to the targets, checked: nothing has been touched yet."""
+    order, leaves = _collect(key for key, _ in seeds)
+    useful: set[Key] | None = None
+    active = order
+    if targets is not None:
+        useful = _on_path(order, targets)
+        active = [n for n in order if any(p in useful for p in n.parents if p is not None)]
+        order = [n for n in order if n in useful]
+    _check(active)
+    for keeper in [n.keeper for n in order if n.keeper is not None]:
+        kept = keeper()
+        if kept is not None:
+            _check_grad(kept, written=False)
+    return _Route(order, set(active), targets, useful, leaves)
+
+
+def _collect(roots: Iterable[Key]) -> tuple[list[Node], list[Variable]]:
+    """Return every node reachable from `roots`, newest first, and every leaf."""
+    seen: set[Any] = set(roots)
+    stack = [r for r in seen if type(r) is Node]
     while stack:
         for parent in stack.pop().parents:
-            if type(parent) is Node and parent not in seen:
+            if parent is not None and parent not in seen:
                 seen.add(parent)
-                stack.append(parent)
-    return sorted(seen, key=_newest_first, reverse=True)
+                if type(parent) is Node:
+                    stack.append(parent)
+    nodes = [k for k in seen if type(k) is Node]
+    nodes.sort(key=_newest_first, reverse=True)
+    return nodes, [k for k in seen if type(k) is not Node]
 
 
 def _on_path(order: list[Node], targets: set[Key]) -> set[Key]:
@@ -252,6 +332,35 @@ def _check(order: list[Node]) -> None:
             )
 
 
+def _check_grad(t: Variable, written: bool) -> None:
+    """Raise if a gradient could not be added to what ``t.grad`` holds, or not in place."""
+    held = t.grad
+    if held is None:
+        return
+    if not isinstance(held, Variable):
+        raise DTypeError(
+            f"backward: .grad of a {t._data.shape} tensor must be a Tensor or None, "
+            f"got {type(held).__name__}; set it to None first"
+        )
+    old, data = held._data, t._data
+    if old.shape != data.shape:
+        raise ShapeError(
+            f"backward: .grad of a {data.shape} tensor was set to shape {old.shape}; "
+            "set it to None first"
+        )
+    if not same_device(old, data):
+        raise mixed_devices("backward: a tensor and its .grad", [data, old])
+    if old.dtype != data.dtype:
+        raise DTypeError(
+            f"backward: .grad of a {data.dtype} tensor was set to {old.dtype}; set it to None first"
+        )
+    if written and not is_writable(old):
+        raise InPlaceError(
+            f"backward: .grad of a {data.shape} tensor is a read-only view (expand, "
+            "broadcast_to), so nothing can be added to it; set it to None or to a clone() first"
+        )
+
+
 def _stale(node: Node) -> str:
     names = (*node.op.inputs, "its output")
     saved = [names[i] for i in node.plan.arrays if i < len(names)]
@@ -262,23 +371,16 @@ def _stale(node: Node) -> str:
 
 
 def _run(
-    seeds: list[tuple[Key, Any]], targets: set[Key] | None, keep: bool, create_graph: bool
+    seeds: list[tuple[Key, Any]], route: _Route, keep: bool, create_graph: bool
 ) -> dict[Key, tuple[Any, bool]]:
     """Return the gradient of each leaf (or target) reached, and whether nobody else holds it."""
-    order = _collect(key for key, _ in seeds)
-    useful: set[Key] | None = None
-    active = order
-    if targets is not None:
-        useful = _on_path(order, targets)
-        active = [n for n in order if any(p in useful for p in n.parents if p is not None)]
-        order = [n for n in order if n in useful]
-    _check(active)
-    runs = set(active)
+    order, runs, targets, useful, _ = route
     grads: dict[Key, Any] = {}
     owned: set[Key] = set()
     for key, g in seeds:
         _add(grads, owned, key, g, False)
     found: dict[Key, tuple[Any, bool]] = {}
+    retained: list[tuple[Variable, Any]] = []
     with set_grad_enabled(create_graph):
         for node in order:
             g = grads.pop(node, None)
@@ -288,7 +390,7 @@ def _run(
                 g, _ = _call_hooks(node.hooks, g, False, create_graph)
                 kept = None if node.keeper is None else node.keeper()
                 if kept is not None:
-                    _keep(kept, g, create_graph)
+                    retained.append((kept, g))
             if targets is not None and node in targets:
                 found[node] = (g, False)
             if node not in runs:
@@ -306,6 +408,8 @@ def _run(
             if isinstance(key, Variable) and (targets is None or key in targets):
                 g, mine = _call_hooks(key._hooks, g, key in owned, create_graph)
                 found[key] = (g if create_graph else _as_array(g), mine)
+    for t, g in retained:
+        _keep(t, g, create_graph)
     return found
 
 
@@ -388,18 +492,25 @@ def _as_tensors(node: Node) -> list[Any]:
 
 
 def _call_hooks(
-    hooks: list[Any] | None, g: Any, mine: bool, create_graph: bool
+    hooks: Mapping[Any, Any] | None, g: Any, mine: bool, create_graph: bool
 ) -> tuple[Any, bool]:
-    for hook in list(hooks or ()):
-        t = g if create_graph else variable(g)
+    for hook in () if hooks is None else tuple(hooks.values()):
+        t: Any = g if create_graph else variable(g)
         result = hook(t)
         mine = False  # a hook may have kept what it saw
         if result is not None:
-            if not isinstance(result, Variable) or result.shape != t.shape:  # type: ignore[attr-defined]
+            if not isinstance(result, Variable) or result._data.shape != t.shape:
                 raise ShapeError(
                     f"a hook must return None or a Tensor of shape {t.shape}, "
                     f"got {getattr(result, 'shape', type(result).__name__)}"
                 )
+            if result._data.dtype != t._data.dtype:
+                raise DTypeError(
+                    f"a hook got a gradient of {t._data.dtype} and returned one of "
+                    f"{result._data.dtype}; a gradient has the element type of its tensor"
+                )
+            if not same_device(result._data, t._data):
+                raise mixed_devices("a hook: gradient and result", [t._data, result._data])
             g = result if create_graph else result._data
     return g, mine
 

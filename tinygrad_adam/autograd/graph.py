@@ -58,7 +58,7 @@ class Variable:
     _requires_grad: bool
     _version: list[int]
     _aliases: dict[int, weakref.ref[Variable]] | None
-    _hooks: list[Callable[[Any], Any]] | None
+    _hooks: dict[object, Callable[[Any], Any]] | None
 
 
 _new_variable = object.__new__
@@ -128,7 +128,7 @@ class Node:
     shape: tuple[int, ...]
     dtype: Any
     seq: int
-    hooks: list[Callable[[Any], Any]] | None
+    hooks: dict[object, Callable[[Any], Any]] | None
     keeper: weakref.ref[Variable] | None
 
     def __repr__(self) -> str:
@@ -183,7 +183,7 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
     out = variable(y)
     if operation.view:
         _share(inputs[0], out)
-    if needs:
+    if needs and y.dtype.kind == "f":  # integers and booleans do not vary smoothly
         out._node = _record(operation, inputs, values, params, parents, needs, out)
     return out
 
@@ -262,6 +262,10 @@ def link(base: Variable, view: Variable) -> None:
     aliases = base._aliases
     if aliases is None:
         aliases = base._aliases = {id(base): weakref.ref(base)}
+    n = len(aliases)
+    if n >= 16 and n & (n - 1) == 0:  # at each doubling, so that it costs little per view
+        for key in [key for key, ref in aliases.items() if ref() is None]:
+            del aliases[key]
     aliases[id(view)] = weakref.ref(view)
     view._aliases = aliases
     view._version = base._version

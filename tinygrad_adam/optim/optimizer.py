@@ -70,8 +70,8 @@ class Optimizer:
         self._fitted: dict[Tensor, tuple[Array, tuple[str, ...]]] = {}
         # The settings each group had, but for the learning rate, when they were last checked.
         self._known: dict[int, list[Any]] = {}
-        self._pre_hooks: list[Hook] = []
-        self._post_hooks: list[Hook] = []
+        self._pre_hooks: dict[object, Hook] = {}
+        self._post_hooks: dict[object, Hook] = {}
         entries = listed(params)
         if not entries:
             raise ArgumentError(f"{self._name}: got an empty list of parameters")
@@ -247,7 +247,7 @@ class Optimizer:
         """
         args: tuple[Any, ...] = () if closure is None else (closure,)
         kwargs: dict[str, Any] = {}
-        for hook in tuple(self._pre_hooks):
+        for hook in tuple(self._pre_hooks.values()):
             replaced = hook(self, args, kwargs)
             if replaced is not None:
                 args, kwargs = replaced
@@ -257,7 +257,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self._update()
-        for hook in tuple(self._post_hooks):
+        for hook in tuple(self._post_hooks.values()):
             hook(self, args, kwargs)
         return loss
 
@@ -373,7 +373,6 @@ class Optimizer:
         RemovableHandle
             Its `remove` takes the hook away.
         """
-        self._pre_hooks.append(hook)
         return RemovableHandle(self._pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Hook) -> RemovableHandle:
@@ -384,7 +383,6 @@ class Optimizer:
         RemovableHandle
             Its `remove` takes the hook away.
         """
-        self._post_hooks.append(hook)
         return RemovableHandle(self._post_hooks, hook)
 
     # --- saving -------------------------------------------------------------------------------

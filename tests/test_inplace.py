@@ -1,0 +1,359 @@
+"""Changing tensors in place: operators, ``add_`` and its kin, ``copy_``, ``fill_``, ``zero_``.
+
+Expected values are closed forms, finite differences, or what PyTorch 2.13 gives for the same lines.
+"""
+
+import operator
+
+import numpy as np
+import pytest
+
+import tinygrad_adam as tg
+from tinygrad_adam.errors import (
+    ArgumentError,
+    DTypeError,
+    InPlaceError,
+    ShapeError,
+    TinygradError,
+)
+
+
+def leaf(values, dtype=np.float64):
+    return tg.tensor(np.asarray(values, dtype), requires_grad=True)
+
+
+def plain(values, dtype=np.float64):
+    return tg.tensor(np.asarray(values, dtype))
+
+
+OPERATORS = {
+    "add_": (operator.iadd, lambda a, b: a + b),
+    "sub_": (operator.isub, lambda a, b: a - b),
+    "mul_": (operator.imul, lambda a, b: a * b),
+    "div_": (operator.itruediv, lambda a, b: a / b),
+    "pow_": (operator.ipow, lambda a, b: a**b),
+}
+
+
+# --- operators and methods ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("other", [3.0, np.array([2.0, 3.0]), np.array([[2.0], [0.5]])])
+def test_writes_into_the_memory_that_is_there(name, other):
+    in_place, formula = OPERATORS[name]
+    values = np.array([[1.0, 2.0], [3.0, 4.0]])
+    for change in (in_place, lambda t, v: getattr(t, name)(v)):
+        x = plain(values)
+        same, flat, memory, version = x, x.reshape(4), x.data, x._version[0]
+        y = change(x, plain(other) if isinstance(other, np.ndarray) else other)
+        assert y is same
+        assert y.data is memory
+        assert x._version[0] > version
+        np.testing.assert_array_equal(x.data, formula(values, other))
+        np.testing.assert_array_equal(flat.data, formula(values, other).reshape(4))
+
+
+def test_alpha():
+    np.testing.assert_array_equal(plain([1.0, 2.0]).add_(plain([1.0, 1.0]), alpha=3).data, [4, 5])
+    np.testing.assert_array_equal(plain([1.0, 2.0]).sub_(1, alpha=0.5).data, [0.5, 1.5])
+    assert tg.tensor([1, 2]).sub_(1, alpha=2).tolist() == [-1, 0]
+    with pytest.raises(DTypeError, match="alpha"):
+        plain([1.0]).add_(1, alpha="2")
+
+
+def test_a_view_variable_writes_into_its_base():
+    m = tg.zeros(2, 2)
+    row = m[1]
+    row += 5
+    m[:, 0] -= 1
+    m[1] *= 2
+    assert m.tolist() == [[-1.0, 0.0], [8.0, 10.0]]
+
+
+def test_classic_gradient_descent():
+    w = leaf([1.0, 2.0])
+    kept = w
+    for _ in range(3):
+        (w * w).sum().backward()
+        with tg.no_grad():
+            w -= 0.25 * w.grad
+        w.grad.zero_()
+    assert w is kept
+    assert w.is_leaf
+    assert w.requires_grad
+    np.testing.assert_array_equal(w.data, [0.125, 0.25])
+
+
+def test_masks():
+    a = tg.tensor([True, True, False])
+    same = a
+    a &= tg.tensor([True, False, False])
+    assert same.tolist() == [True, False, False]
+    a |= tg.tensor([False, False, True])
+    assert same.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("values", "other", "name"),
+    [
+        ([1, 2], 1.5, "add_"),
+        ([1, 2], 2, "div_"),
+        ([2, 3], 2.0, "pow_"),
+        ([True], 1, "add_"),
+    ],
+)
+def test_a_result_that_the_type_cannot_hold(values, other, name):
+    x = tg.tensor(values)
+    with pytest.raises(DTypeError, match=rf"{name}.*{x.dtype}"):
+        OPERATORS[name][0](x, other)
+    assert x.tolist() == values
+    assert x._version[0] == 0
+
+
+def test_a_result_of_lower_precision_is_fine():
+    x = tg.tensor([1.0, 2.0], dtype=tg.float16)
+    x += tg.ones(2)
+    assert x.dtype == tg.float16
+    assert x.tolist() == [2.0, 3.0]
+
+
+def test_a_tensor_does_not_grow():
+    x = plain([1.0])
+    with pytest.raises(ShapeError, match=r"mul_.*\(2,\).*\(1,\)"):
+        x *= plain([1.0, 2.0])
+    assert x.tolist() == [1.0]
+
+
+def test_what_is_no_operand():
+    x = plain([1.0])
+    with pytest.raises(DTypeError, match="str"):
+        x += "a"
+    with pytest.raises(TinygradError, match="clone"):
+        tg.ones(1).expand(3).add_(1)
+
+
+# --- gradients ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_gradients_of_both_sides(name):
+    in_place, formula = OPERATORS[name]
+    at = np.array([1.5, 2.0]), np.array([0.7, 3.0])
+    a, b = leaf(at[0]), leaf(at[1])
+    y = a * 1.0
+    assert in_place(y, b) is y
+    (y * y).sum().backward()
+    for k, t in enumerate((a, b)):
+        for i in range(2):
+            step = np.zeros(2)
+            step[i] = 1e-6
+            up = (formula(*[v + step * (j == k) for j, v in enumerate(at)]) ** 2).sum()
+            down = (formula(*[v - step * (j == k) for j, v in enumerate(at)]) ** 2).sum()
+            np.testing.assert_allclose(t.grad.data[i], (up - down) / 2e-6, rtol=1e-6)
+
+
+def test_with_itself():
+    x = leaf([1.0, 3.0])
+    y = x * 2.0
+    y *= y
+    y.sum().backward()  # 4 x^2
+    np.testing.assert_array_equal(x.grad.data, [8.0, 24.0])
+
+
+def test_second_derivative_through_a_chain_in_place():
+    x = leaf([1.0, 2.0])
+    y = x * x
+    y *= x
+    y += x
+    (g,) = tg.autograd.grad(y.sum(), x, create_graph=True)
+    (h,) = tg.autograd.grad(g.sum(), x)
+    np.testing.assert_array_equal(g.data, [4.0, 13.0])
+    np.testing.assert_array_equal(h.data, [6.0, 12.0])
+
+
+def test_an_infinite_gradient_meets_only_what_it_should():
+    x = leaf([1.0])
+    y = x * 2.0
+    y += 1.0
+    y.backward(plain([np.inf]))
+    np.testing.assert_array_equal(x.grad.data, [np.inf])
+
+
+def test_a_constant_becomes_part_of_the_graph():
+    x = leaf([1.0, 2.0])
+    total = plain([0.0, 0.0])
+    for k in (1.0, 2.0):
+        total += x * k
+    assert total.requires_grad
+    assert not total.is_leaf
+    total.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [3.0, 3.0])
+
+
+def test_a_leaf_is_not_changed_while_gradients_are_recorded():
+    x = leaf([1.0, 2.0])
+    with pytest.raises(InPlaceError, match=r"add_: a leaf.*no_grad"):
+        x += 1.0
+    for name, args in (("zero_", ()), ("fill_", (1.0,)), ("copy_", ([3.0, 4.0],)), ("mul_", (2,))):
+        with pytest.raises(InPlaceError, match=f"^{name}: a leaf"):
+            getattr(x, name)(*args)
+    assert x.tolist() == [1.0, 2.0]
+    assert x.is_leaf
+
+
+def test_beside_a_live_view_it_is_refused():
+    x = leaf([1.0, 2.0])
+    y = x * 1.0
+    part = y[0:1]
+    with pytest.raises(InPlaceError, match=r"add_.*shares its memory"):
+        part += 1.0
+    with pytest.raises(InPlaceError, match=r"mul_.*shares its memory"):
+        y *= 2.0
+    assert y.tolist() == [1.0, 2.0]
+    del part
+    y *= 2.0
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [2.0, 2.0])
+
+
+def test_what_the_graph_had_kept_is_missed():
+    x = leaf([1.0, 2.0])
+    y = x * 3.0
+    z = (y**2).sum()
+    y += 1.0
+    with pytest.raises(InPlaceError, match="pow"):
+        z.backward()
+    assert x.grad is None
+
+
+def test_a_retained_gradient_is_that_of_the_new_value():
+    x = leaf([1.0, 2.0])
+    y = x * 2.0
+    y.retain_grad()
+    y *= 3.0
+    assert y.retains_grad
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(y.grad.data, [12.0, 24.0])
+    z = x * 2.0
+    z.retain_grad()
+    z[0] = 5.0
+    assert z.retains_grad
+    (z * z).sum().backward()
+    np.testing.assert_array_equal(z.grad.data, [10.0, 8.0])
+
+
+# --- copy_, fill_, zero_ ------------------------------------------------------------------------
+
+
+def test_copy_lets_gradients_through():
+    x, v = leaf([1.0, 2.0]), leaf([3.0])
+    y = x * 2.0
+    source = v * 3.0
+    y.copy_(source)
+    seen = []
+    y.register_hook(lambda g: seen.append(g.tolist()))  # of y, not of what was copied
+    (y * plain([1.0, 10.0]) + source).sum().backward()
+    assert seen == [[1.0, 10.0]]
+    np.testing.assert_array_equal(v.grad.data, [39.0])
+    assert x.grad is None
+
+
+def test_copy_of_a_leaf_into_another_type():
+    v = leaf([1.0, 2.0])
+    y = tg.zeros(2)
+    y.copy_(v)
+    (y * 3).sum().backward()
+    assert (y.dtype, v.grad.dtype) == (tg.float32, tg.float64)
+    np.testing.assert_array_equal(v.grad.data, [3.0, 3.0])
+    cut = tg.zeros(2, dtype=tg.int64)
+    cut.copy_(tg.tensor([1.9, 2.9]))
+    assert cut.tolist() == [1, 2]
+    assert not cut.copy_(v).requires_grad
+
+
+def test_constants_cut_what_was_there():
+    for change in (lambda t: t.zero_(), lambda t: t.fill_(7.0), lambda t: t.copy_([1.0, 2.0])):
+        x = leaf([1.0, 2.0])
+        y = x * 2.0
+        change(y)
+        assert y.requires_grad
+        y.sum().backward()
+        np.testing.assert_array_equal(x.grad.data, [0.0, 0.0])
+
+
+def test_fill_lets_gradients_through():
+    x, v = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    y = x * 2.0
+    y.fill_(v.sum())
+    y.sum().backward()
+    assert y.tolist() == [7.0, 7.0]
+    np.testing.assert_array_equal(v.grad.data, [2.0, 2.0])
+
+
+@pytest.mark.parametrize("name", ["fill_", "copy_"])
+@pytest.mark.parametrize("value", ["a", None, 1j])
+def test_what_is_no_number_is_refused(name, value):
+    x = plain([1.0, 2.0])
+    with pytest.raises(DTypeError):
+        getattr(x, name)(value)
+    assert x.tolist() == [1.0, 2.0]
+
+
+def test_a_number_that_does_not_fit_is_refused():
+    x = tg.zeros(2, dtype=tg.uint8)
+    with pytest.raises(ArgumentError, match=r"fill_.*300"):
+        x.fill_(300)
+    with pytest.raises(ShapeError, match="fill_"):
+        x.fill_(tg.ones(2))
+    with pytest.raises(ShapeError, match="fill_"):
+        x.fill_([1, 2])
+    with pytest.raises(ShapeError, match="copy_"):
+        x.copy_([[1, 2]])
+    with pytest.raises(ShapeError, match="copy_"):
+        x.copy_([[1, 2], [3]])
+    assert x.tolist() == [0, 0]
+    assert x._version[0] == 0
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("seed", range(8))
+def test_random_programs_agree_with_pytorch(seed):
+    import torch
+
+    draw = np.random.default_rng(seed)
+    values = draw.uniform(0.5, 1.5, (2, 3))
+    steps = [(draw.integers(8), draw.integers(2)) for _ in range(6)]
+
+    def run(library, x, w):
+        y = x * 1.0
+        for what, which in steps:
+            other = (w, 1.25)[which]
+            if what == 0:
+                y += other
+            elif what == 1:
+                y -= other
+            elif what == 2:
+                y *= other
+            elif what == 3:
+                y /= other
+            elif what == 4:
+                y.add_(other, alpha=0.5)
+            elif what == 5:
+                y.copy_(w * 2)
+            elif what == 6:
+                y.fill_(w.sum())
+            else:
+                y[0] = w[1] * 0.5
+        y.sum().backward()
+        return y, x.grad, w.grad
+
+    ours = run(tg, leaf(values), leaf(values[::-1] + 0.25))
+    theirs = run(
+        torch,
+        torch.tensor(values, requires_grad=True),
+        torch.tensor(values[::-1] + 0.25, requires_grad=True),
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        mine = np.zeros((2, 3)) if a is None else a.detach().numpy()
+        np.testing.assert_allclose(mine, 0 if b is None else b.detach().numpy(), rtol=1e-12)
