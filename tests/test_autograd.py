@@ -602,11 +602,24 @@ def test_index_assignment_routes_gradients():
     np.testing.assert_array_equal(v.grad.data, [10.0])
 
 
-def test_assignment_beside_a_live_view_is_refused():
+def test_a_live_part_follows_an_assignment():
+    x, v = leaf([1.0, 2.0, 3.0]), leaf([4.0])
+    y = x * 1.0
+    row = y[0:2]
+    row.retain_grad()
+    y[0:1] = v
+    assert row.tolist() == [4.0, 2.0]
+    ((row * tg.tensor(np.array([5.0, 7.0]))).sum() + y.sum()).backward()
+    np.testing.assert_array_equal(x.grad.data, [0.0, 8.0, 1.0])
+    np.testing.assert_array_equal(v.grad.data, [6.0])
+    np.testing.assert_array_equal(row.grad.data, [5.0, 7.0])
+
+
+def test_assignment_beside_another_live_view_is_refused():
     # The view's recorded gradient would go past the assignment.
     x = leaf([1.0, 2.0])
     y = x * 1.0
-    row = y[0:1]
+    row = y.reshape(2, 1)
     with pytest.raises(InPlaceError, match="clone"):
         y[0] = 0.0
     np.testing.assert_array_equal(y.data, [1.0, 2.0])

@@ -13,7 +13,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from .autograd import engine
-from .autograd.graph import Node, Variable, apply, link, variable
+from .autograd.graph import (
+    Node,
+    Variable,
+    apply,
+    link,
+    part_of,
+    parts_of,
+    variable,
+)
 from .autograd.mode import is_grad_enabled
 from .autograd.registry import op
 from .device import Array, Device, array_module, device_guard, device_of, to_device
@@ -480,9 +488,36 @@ class Tensor(Variable):
         return getitem(self, index)  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(value, Variable) and value._aliases is not None:
+            # ``x[index] += v`` is ``part = x[index]; part += v; x[index] = part``: done already.
+            origin = part_of(value)
+            if origin is not None and origin[0] is self and _same_index(origin[1], index):
+                return
+        self._assign(index, value)
+
+    def _assign(self, index: Any, value: Any, node: Node | None = None) -> None:
+        """Assign to a part of this tensor, whose live parts then are parts of the result.
+
+        With a `node`, which made `value`, all of the tensor is assigned to.
+        """
+        recorded = is_grad_enabled() and (self.requires_grad or _requires_grad(value))
+        parts = parts_of(self) if recorded else None
         before = self._node
-        setitem(self, index, value)
+        if not parts:
+            setitem(self, index, value)
+        else:
+            # They follow below, so they are no obstacle.
+            aliases, self._aliases = self._aliases, None
+            try:
+                setitem(self, index, value)
+            finally:
+                self._aliases = aliases
+        if node is not None:
+            self._node = node
         self._keep_on(before)
+        for part, where in parts or ():
+            before, part._node = part._node, self[where]._node
+            part._keep_on(before)
 
     def _keep_on(self, before: Node | None) -> None:
         """Go on filling `grad` after a change in place: of the new value, no longer of the old."""
@@ -499,21 +534,23 @@ class Tensor(Variable):
         A recorded `value` fits and is known to nobody else; gradients then go to its node alone,
         since nothing of the old value remains.
         """
-        before = self._node
+        node = value._node if isinstance(value, Variable) else None
+        recorded = is_grad_enabled() and (self.requires_grad or node is not None)
+        origin = part_of(self) if recorded else None
         try:
-            setitem(self, ..., value)
+            if origin is not None:
+                base, index = origin
+                base._assign(index, value)
+            else:
+                self._assign(..., value, node)
         except TinygradError as error:
             raise type(error)(str(error).replace("setitem", name, 1)) from None
-        node = value._node if isinstance(value, Variable) else None
-        if node is not None:
-            self._node = node
-        self._keep_on(before)
         return self
 
     def _update(self, name: str, function: Callable[[Any, Any], Any], other: Any) -> Self:
         """Write ``function(self, other)`` over all elements."""
         old: Any = self
-        if is_grad_enabled() and (self.requires_grad or getattr(other, "requires_grad", False)):
+        if is_grad_enabled() and (self.requires_grad or _requires_grad(other)):
             # Derivatives may keep what they saw, and this memory is about to change.
             with device_guard(self._data):
                 old = variable(array_module(self._data).array(self._data), self._node)
@@ -884,6 +921,19 @@ def _logical(symbol: str, function: Any, a: Tensor, b: Any) -> Tensor:
 
 def _tensor_operand(value: Any) -> Any:
     return variable(value) if hasattr(value, "dtype") and not isinstance(value, Variable) else value
+
+
+def _requires_grad(value: Any) -> Any:
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _same_index(plain: tuple[Any, ...], index: Any) -> bool:
+    """Whether `index` says what the index of a view does, in the same words."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(p is None or isinstance(p, _PLAIN) for p in parts) and parts == plain
+
+
+_PLAIN = (int, slice, type(...))
 
 
 def _scaled(name: str, other: Any, alpha: Any) -> Any:

@@ -182,7 +182,7 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
         raise _explained(operation, values, error) from error
     out = variable(y)
     if operation.view:
-        _share(inputs[0], out)
+        _share(inputs[0], out, params.get("index") if recording else None)
     if needs and y.dtype.kind == "f":  # integers and booleans do not vary smoothly
         out._node = _record(operation, inputs, values, params, parents, needs, out)
     return out
@@ -251,14 +251,29 @@ def _record(
 # --- memory that several tensors share ----------------------------------------------------------
 
 
-def _share(base: Variable, view: Variable) -> None:
+class Part(weakref.ref["Variable"]):
+    """A weak reference to a view that knows of which tensor it is which part.
+
+    Views made while nothing is recorded are no parts: gradients are not to follow them.
+    """
+
+    __slots__ = ("base", "index")
+
+    base: weakref.ref[Variable]
+    index: Any
+
+
+def _share(base: Variable, view: Variable, index: Any) -> None:
     """Note that `view` lies in the memory of `base`, if it does (a reshape may have copied)."""
     if array_module(base._data).may_share_memory(base._data, view._data):
-        link(base, view)
+        link(base, view, index)
 
 
-def link(base: Variable, view: Variable) -> None:
-    """Let two tensors on the same memory share their version counter and know of each other."""
+def link(base: Variable, view: Variable, index: Any = None) -> None:
+    """Let two tensors on the same memory share their version counter and know of each other.
+
+    With an `index`, `view` is that part of `base`.
+    """
     aliases = base._aliases
     if aliases is None:
         aliases = base._aliases = {id(base): weakref.ref(base)}
@@ -266,9 +281,32 @@ def link(base: Variable, view: Variable) -> None:
     if n >= 16 and n & (n - 1) == 0:  # at each doubling, so that it costs little per view
         for key in [key for key, ref in aliases.items() if ref() is None]:
             del aliases[key]
-    aliases[id(view)] = weakref.ref(view)
+    if index is None:
+        aliases[id(view)] = weakref.ref(view)
+    else:
+        part = aliases[id(view)] = Part(view)
+        part.base, part.index = weakref.ref(base), index
     view._aliases = aliases
     view._version = base._version
+
+
+def part_of(t: Variable) -> tuple[Any, Any] | None:
+    """Return the tensor that `t` is a view of and the index of the part, if it is one."""
+    ref = (t._aliases or {}).get(id(t))
+    base = ref.base() if isinstance(ref, Part) else None
+    return None if base is None or not isinstance(ref, Part) else (base, ref.index)
+
+
+def parts_of(t: Variable) -> list[tuple[Any, Any]] | None:
+    """Return the live parts of `t` and their indices; None if more than they shares its memory."""
+    parts: list[tuple[Any, Any]] = []
+    for ref in list((t._aliases or {}).values()):
+        other = ref()
+        if other is not None and other is not t:
+            if not isinstance(ref, Part) or ref.base() is not t:
+                return None
+            parts.append((other, ref.index))
+    return parts
 
 
 def other_aliases(t: Variable) -> list[Variable]:
