@@ -272,6 +272,29 @@ def test_writing_into_a_tensor(cp):
     assert str(x.device) == "cuda:1"
 
 
+def test_gradients_through_changes_in_place(cp):
+    found = {}
+    for device in ("cpu", "cuda:1"):
+        x = tg.tensor([1.5, -2.0], device=device, requires_grad=True)
+        m = tg.zeros(3, 2, device=device)
+        row = m[2]
+        m[2] += x
+        row *= x
+        m[1] -= row
+        m[1, 0] /= 2
+        m[0].fill_(x.sum())
+        m[:, 1] **= 2
+        flat = x * 2.0
+        flat[0] += x[1]
+        flat.copy_(flat * 3)
+        ((m * m).sum() + (flat * flat).sum()).backward()
+        with tg.no_grad():
+            x -= 0.5 * x.grad
+        assert str(m.device) == str(x.grad.device) == device
+        found[device] = m.tolist(), flat.tolist(), x.grad.tolist(), x.tolist()
+    assert found["cpu"] == found["cuda:1"]
+
+
 def test_a_repeated_view_cannot_be_written_to(cp):
     """CuPy would write, to all repetitions at once; NumPy refuses."""
     for device in ("cpu", "cuda:1"):

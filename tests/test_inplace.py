@@ -214,6 +214,25 @@ def test_a_part_and_its_base_see_each_other():
     np.testing.assert_array_equal(x.grad.data, [27.0, -396.0])  # 9 and 99 times 2 x
 
 
+def test_a_part_outlives_its_base():
+    x = leaf([1.0, 2.0])
+    y = x * 1.0
+    part = y[0:1]
+    y.data = np.zeros(2)
+    part += 5.0
+    y += 1.0
+    assert (part.tolist(), y.tolist()) == ([6.0], [1.0, 1.0])
+    part.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [1.0, 0.0])
+    z = x * 1.0
+    part = z[1:2]
+    del z
+    part *= 3.0
+    assert part.tolist() == [6.0]
+    part.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [1.0, 3.0])
+
+
 def test_a_part_of_a_leaf_is_not_changed():
     w = leaf([[1.0, 2.0], [3.0, 4.0]])
     row = w[0]

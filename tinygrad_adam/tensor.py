@@ -589,7 +589,7 @@ class Tensor(Variable):
         ------
         InPlaceError
             While gradients are recorded: if this is a leaf that requires one, or shares its
-            memory with another tensor.
+            memory with a tensor that is neither a slice of it nor what it is a slice of.
         DTypeError
             If the result is floating and this tensor is not.
         ShapeError
@@ -639,7 +639,7 @@ class Tensor(Variable):
             If `source` holds anything but numbers.
         InPlaceError
             While gradients are recorded: if this is a leaf that requires one, or shares its
-            memory with another tensor.
+            memory with a tensor that is neither a slice of it nor what it is a slice of.
         """
         if not isinstance(source, Variable):
             try:

@@ -293,8 +293,11 @@ def link(base: Variable, view: Variable, index: Any = None) -> None:
 def part_of(t: Variable) -> tuple[Any, Any] | None:
     """Return the tensor that `t` is a view of and the index of the part, if it is one."""
     ref = (t._aliases or {}).get(id(t))
-    base = ref.base() if isinstance(ref, Part) else None
-    return None if base is None or not isinstance(ref, Part) else (base, ref.index)
+    if not isinstance(ref, Part):
+        return None
+    base = ref.base()
+    # a tensor whose data was replaced has left its aliases
+    return None if base is None or base._aliases is not t._aliases else (base, ref.index)
 
 
 def parts_of(t: Variable) -> list[tuple[Any, Any]] | None:
