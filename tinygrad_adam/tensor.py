@@ -20,6 +20,7 @@ from .autograd.graph import (
     link,
     part_of,
     parts_of,
+    take_over,
     variable,
 )
 from .autograd.mode import is_grad_enabled
@@ -502,7 +503,6 @@ class Tensor(Variable):
         """
         recorded = is_grad_enabled() and (self.requires_grad or _requires_grad(value))
         parts = parts_of(self) if recorded else None
-        before = self._node
         if not parts:
             setitem(self, index, value)
         else:
@@ -513,18 +513,9 @@ class Tensor(Variable):
             finally:
                 self._aliases = aliases
         if node is not None:
-            self._node = node
-        self._keep_on(before)
+            take_over(self, node)
         for part, where in parts or ():
-            before, part._node = part._node, self[where]._node
-            part._keep_on(before)
-
-    def _keep_on(self, before: Node | None) -> None:
-        """Go on filling `grad` after a change in place: of the new value, no longer of the old."""
-        if before is not None and before.keeper is not None and before is not self._node:
-            if self._node is not None:
-                self._node.keeper = before.keeper
-            before.keeper = None
+            take_over(part, self[where]._node)
 
     # --- in place ---
 
@@ -927,10 +918,12 @@ def _requires_grad(value: Any) -> Any:
     return isinstance(value, Tensor) and value.requires_grad
 
 
-def _same_index(plain: tuple[Any, ...], index: Any) -> bool:
+def _same_index(part: tuple[Any, ...], index: Any) -> bool:
     """Whether `index` says what the index of a view does, in the same words."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(p is None or isinstance(p, _PLAIN) for p in parts) and parts == plain
+    items = index if isinstance(index, tuple) else (index,)
+    return all(i is None or isinstance(i, _PLAIN) for i in items) and (*items, ...) == (
+        part if items[-1:] != (...,) else (*part, ...)
+    )
 
 
 _PLAIN = (int, slice, type(...))

@@ -27,7 +27,18 @@ from ..errors import (
 from .mode import mode
 from .registry import Op, Plan, find
 
-__all__ = ["Node", "Variable", "apply", "link", "mixed_devices", "other_aliases", "variable"]
+__all__ = [
+    "Node",
+    "Variable",
+    "apply",
+    "link",
+    "mixed_devices",
+    "other_aliases",
+    "part_of",
+    "parts_of",
+    "take_over",
+    "variable",
+]
 
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -182,7 +193,7 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
         raise _explained(operation, values, error) from error
     out = variable(y)
     if operation.view:
-        _share(inputs[0], out, params.get("index") if recording else None)
+        _share(inputs[0], out, params.get("part") if recording else None)
     if needs and y.dtype.kind == "f":  # integers and booleans do not vary smoothly
         out._node = _record(operation, inputs, values, params, parents, needs, out)
     return out
@@ -288,6 +299,16 @@ def link(base: Variable, view: Variable, index: Any = None) -> None:
         part.base, part.index = weakref.ref(base), index
     view._aliases = aliases
     view._version = base._version
+
+
+def take_over(t: Variable, node: Node | None) -> None:
+    """Make `node` the one that made `t`; retain_grad goes with the tensor, hooks stay behind."""
+    before = t._node
+    if before is not None and before.keeper is not None and before.keeper() is t:
+        keeper, before.keeper = before.keeper, None
+        if node is not None:
+            node.keeper = keeper
+    t._node = node
 
 
 def part_of(t: Variable) -> tuple[Any, Any] | None:

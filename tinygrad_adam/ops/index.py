@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Node, Variable, apply, mixed_devices, other_aliases, variable
+from ..autograd.graph import Variable, apply, mixed_devices, other_aliases, take_over, variable
 from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..device import (
@@ -261,7 +261,8 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     ------
     InPlaceError
         If `input` is a leaf that requires a gradient, or shares its memory with another tensor
-        while gradients are recorded.
+        while gradients are recorded.  (Parts of it, made by indexing, are no obstacle to
+        ``input[index] = value``: their gradients follow.)
     ShapeError, OutOfRangeError, DTypeError
         If value or index does not fit.  Nothing is written then.
 
@@ -334,15 +335,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         view[places or ...] = v._data
     input._version[0] += 1
     if node is not None:
-        _take_over(input, node)
-
-
-def _take_over(t: Any, node: Node) -> None:
-    """Make `node` the one that made `t`; retain_grad goes with the tensor, hooks stay behind."""
-    before = t._node
-    if before is not None and before.keeper is not None and before.keeper() is t:
-        before.keeper, node.keeper = None, before.keeper
-    t._node = node
+        take_over(input, node)
 
 
 def _value(value: Any, dtype: Any) -> Array:
