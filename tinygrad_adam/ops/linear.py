@@ -18,17 +18,21 @@ def same_type(name: str, *, bias: Any = None, **tensors: Any) -> None:
     """Raise unless all are Tensors of one element type and device; only a `bias` may be None."""
     if bias is not None:
         tensors["bias"] = bias
+    first = None
     for k, t in tensors.items():
         if not isinstance(t, Variable):
             raise DTypeError(f"{name}: {k} must be a Tensor, got {_instead(k, t)}")
-    first = next(iter(tensors.values()))._data
-    if not all(same_device(first, t._data) for t in tensors.values()):
-        raise mixed_devices(name, [t._data for t in tensors.values()])
-    if any(t._data.dtype != first.dtype for t in tensors.values()):
-        sides = ", ".join(f"{k} {t._data.dtype}" for k, t in tensors.items())
-        raise DTypeError(
-            f"{name}: operands have different element types: {sides}; convert one with .to(dtype)"
-        )
+        data = t._data
+        if first is None:
+            first = data
+        elif not same_device(first, data):
+            raise mixed_devices(name, [t._data for t in tensors.values() if t is not None])
+        elif data.dtype != first.dtype:
+            sides = ", ".join(f"{k} {getattr(t, 'dtype', t)}" for k, t in tensors.items())
+            raise DTypeError(
+                f"{name}: operands have different element types: {sides}; "
+                "convert one with .to(dtype)"
+            )
 
 
 def _instead(key: str, value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,7 +69,8 @@ class Optimizer:
         # The array each parameter had, and the state it needed, when the two were last fitted.
         self._fitted: dict[Tensor, tuple[Array, tuple[str, ...]]] = {}
         # The settings each group had, but for the learning rate, when they were last checked.
-        self._known: dict[int, list[Any]] = {}
+        self._known: dict[int, tuple[Any, ...]] = {}
+        self._settings_of = itemgetter(*(key for key in defaults if key != "lr"))
         self._pre_hooks: dict[object, Hook] = {}
         self._post_hooks: dict[object, Hook] = {}
         entries = listed(params)
@@ -300,11 +301,11 @@ class Optimizer:
 
     def _check_changes(self, index: int, group: dict[str, Any]) -> None:
         """Check the settings of `group`, if any but the learning rate is not what it was."""
-        values = [group[key] for key in self.defaults if key != "lr"]
+        values = self._settings_of(group)
         known = self._known.get(index)
         if known is None or not all(map(is_, values, known)):
             group.update(self._validated(group, f"{self._name}: group {index}"))
-            self._known[index] = [group[key] for key in self.defaults if key != "lr"]
+            self._known[index] = self._settings_of(group)
 
     def _batches(self, index: int, group: dict[str, Any], names: tuple[str, ...]) -> list[_Batch]:
         """Return the parameters of `group` that have a gradient, sorted by update number."""
