@@ -18,21 +18,29 @@ from .autograd.graph import (
     Variable,
     apply,
     link,
-    part_of,
-    parts_of,
-    take_over,
     variable,
 )
-from .autograd.mode import is_grad_enabled
 from .autograd.registry import op
 from .device import Array, Device, array_module, device_guard, device_of, to_device
-from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError, TinygradError
+from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
+from .inplace import (
+    add_,
+    assign_item,
+    copy_,
+    div_,
+    fill_,
+    mul_,
+    pow_,
+    sub_,
+    update,
+    zero_,
+)
 from .ops import elementwise as ew
 from .ops import join
 from .ops import reduce as red
 from .ops import shape as shp
 from .ops import softmax as sft
-from .ops.index import gather, getitem, setitem
+from .ops.index import gather, getitem
 from .ops.linear import matmul
 from .ops.promote import cast, element_type, kind
 
@@ -488,182 +496,18 @@ class Tensor(Variable):
     def __getitem__(self, index: Any) -> Tensor:
         return getitem(self, index)  # type: ignore[no-any-return]
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        if isinstance(value, Variable) and value._aliases is not None:
-            # ``x[index] += v`` is ``part = x[index]; part += v; x[index] = part``: done already.
-            origin = part_of(value)
-            if origin is not None and origin[0] is self and _same_index(origin[1], index):
-                return
-        self._assign(index, value)
-
-    def _assign(self, index: Any, value: Any, node: Node | None = None) -> None:
-        """Assign to a part of this tensor, whose live parts then are parts of the result.
-
-        With a `node`, which made `value`, all of the tensor is assigned to.
-        """
-        recorded = is_grad_enabled() and (self.requires_grad or _requires_grad(value))
-        parts = parts_of(self) if recorded else None
-        if not parts:
-            setitem(self, index, value)
-        else:
-            # They follow below, so they are no obstacle.
-            aliases, self._aliases = self._aliases, None
-            try:
-                setitem(self, index, value)
-            finally:
-                self._aliases = aliases
-        if node is not None:
-            take_over(self, node)
-        for part, where in parts or ():
-            take_over(part, self[where]._node)
+    __setitem__ = assign_item
 
     # --- in place ---
 
-    def _replace(self, name: str, value: Any) -> Self:
-        """Write `value` over all elements.
-
-        A recorded `value` fits and is known to nobody else; gradients then go to its node alone,
-        since nothing of the old value remains.
-        """
-        node = value._node if isinstance(value, Variable) else None
-        recorded = is_grad_enabled() and (self.requires_grad or node is not None)
-        origin = part_of(self) if recorded else None
-        try:
-            if origin is not None:
-                base, index = origin
-                base._assign(index, value)
-            else:
-                self._assign(..., value, node)
-        except TinygradError as error:
-            raise type(error)(str(error).replace("setitem", name, 1)) from None
-        return self
-
-    def _update(self, name: str, function: Callable[[Any, Any], Any], other: Any) -> Self:
-        """Write ``function(self, other)`` over all elements."""
-        old: Any = self
-        if is_grad_enabled() and (self.requires_grad or _requires_grad(other)):
-            # Derivatives may keep what they saw, and this memory is about to change.
-            with device_guard(self._data):
-                old = variable(array_module(self._data).array(self._data), self._node)
-        new = function(old, old if other is self else other)
-        if kind(new._data.dtype) > kind(self._data.dtype):
-            raise DTypeError(
-                f"{name}: the result is {new.dtype}, which does not go into a {self.dtype} tensor; "
-                "convert the tensor first, or write x = x + y to get a new one"
-            )
-        if new._data.shape != self._data.shape:
-            raise ShapeError(
-                f"{name}: the result has shape {new.shape}, which does not go into {self.shape}; "
-                "write x = x + y to get a new tensor"
-            )
-        return self._replace(name, cast(new, self._data.dtype))
-
-    def add_(self, other: Any, *, alpha: Any = 1) -> Self:
-        """Add `alpha` times `other` in place.
-
-        This and its kin are what ``+=`` and its kin call.  They write into the memory of this
-        tensor, so that every view of it sees the change; gradients follow.
-
-        Parameters
-        ----------
-        other : Tensor or number
-            Broadcast to the shape of this tensor.
-        alpha : number
-            What to multiply `other` by.
-
-        Returns
-        -------
-        Tensor
-            This one.
-
-        Raises
-        ------
-        InPlaceError
-            While gradients are recorded: if this is a leaf that requires one, or shares its
-            memory with a tensor that is neither a slice of it nor what it is a slice of.
-        DTypeError
-            If the result is floating and this tensor is not.
-        ShapeError
-            If the result would be larger than this tensor.  In all cases nothing has changed.
-
-        Examples
-        --------
-        >>> import tinygrad_adam as tg
-        >>> m = tg.zeros(2, 2)
-        >>> row = m[1]
-        >>> row += 5
-        >>> m
-        tensor([[0., 0.],
-                [5., 5.]])
-        """
-        return self._update("add_", ew.add, _scaled("add_", other, alpha))
-
-    def sub_(self, other: Any, *, alpha: Any = 1) -> Self:
-        """Subtract `alpha` times `other` in place; see `add_`."""
-        return self._update("sub_", ew.sub, _scaled("sub_", other, alpha))
-
-    def mul_(self, other: Any) -> Self:
-        """Multiply by `other` in place; see `add_`."""
-        return self._update("mul_", ew.mul, other)
-
-    def div_(self, other: Any) -> Self:
-        """Divide by `other` in place; see `add_`."""
-        return self._update("div_", ew.div, other)
-
-    def pow_(self, exponent: Any) -> Self:
-        """Raise to a power in place; see `add_`."""
-        return self._update("pow_", ew.pow, exponent)
-
-    def copy_(self, source: Any) -> Self:
-        """Copy the values of `source` into this tensor, cast to its type; gradients follow.
-
-        Parameters
-        ----------
-        source : Tensor, array or nested list
-            Broadcast to the shape of this tensor; may be on another device.
-
-        Raises
-        ------
-        ShapeError
-            If `source` does not broadcast to this shape; nothing is written then.
-        DTypeError
-            If `source` holds anything but numbers.
-        InPlaceError
-            While gradients are recorded: if this is a leaf that requires one, or shares its
-            memory with a tensor that is neither a slice of it nor what it is a slice of.
-        """
-        if not isinstance(source, Variable):
-            try:
-                source = variable(source if hasattr(source, "dtype") else np.asarray(source))
-            except ValueError as error:
-                raise ShapeError(f"copy_: {error}") from error
-        kind(source._data.dtype)
-        try:
-            fits = np.broadcast_shapes(source._data.shape, self.shape) == self.shape
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ShapeError(f"copy_: source {source._data.shape} does not fit into {self.shape}")
-        return self._take("copy_", source)
-
-    def _take(self, name: str, source: Any) -> Self:
-        source = cast(source.to(self.device), self._data.dtype)
-        if source.requires_grad and is_grad_enabled():
-            source = ew.clone(shp.expand(source, self.shape))
-        return self._replace(name, source)
-
-    def fill_(self, value: Any) -> Self:
-        """Set every element to `value`, a number or a 0-d Tensor; gradients follow."""
-        return self._fill("fill_", value)
-
-    def zero_(self) -> Self:
-        """Set every element to 0."""
-        return self._fill("zero_", 0)
-
-    def _fill(self, name: str, value: Any) -> Self:
-        if getattr(value, "ndim", 0) or isinstance(value, (list, tuple)):
-            raise ShapeError(f"{name}: the value must be one number, got {value!r:.80}")
-        return self._take(name, value) if isinstance(value, Tensor) else self._replace(name, value)
+    add_ = add_
+    sub_ = sub_
+    mul_ = mul_
+    div_ = div_
+    pow_ = pow_
+    copy_ = copy_
+    fill_ = fill_
+    zero_ = zero_
 
     # --- operators ---
 
@@ -697,26 +541,17 @@ class Tensor(Variable):
     def __rpow__(self, other: Any) -> Tensor:
         return ew.pow(other, self)  # type: ignore[no-any-return]
 
-    def __iadd__(self, other: Any) -> Self:
-        return self.add_(other)
+    __iadd__ = add_
+    __isub__ = sub_
+    __imul__ = mul_
+    __itruediv__ = div_
+    __ipow__ = pow_
 
-    def __isub__(self, other: Any) -> Self:
-        return self.sub_(other)
+    def __iand__(self, other: Any) -> Any:
+        return update(self, "&=", operator.and_, other)
 
-    def __imul__(self, other: Any) -> Self:
-        return self.mul_(other)
-
-    def __itruediv__(self, other: Any) -> Self:
-        return self.div_(other)
-
-    def __ipow__(self, other: Any) -> Self:
-        return self.pow_(other)
-
-    def __iand__(self, other: Any) -> Self:
-        return self._update("&=", operator.and_, other)
-
-    def __ior__(self, other: Any) -> Self:
-        return self._update("|=", operator.or_, other)
+    def __ior__(self, other: Any) -> Any:
+        return update(self, "|=", operator.or_, other)
 
     def __matmul__(self, other: Any) -> Tensor:
         return matmul(self, _tensor_operand(other))  # type: ignore[no-any-return]
@@ -912,30 +747,6 @@ def _logical(symbol: str, function: Any, a: Tensor, b: Any) -> Tensor:
 
 def _tensor_operand(value: Any) -> Any:
     return variable(value) if hasattr(value, "dtype") and not isinstance(value, Variable) else value
-
-
-def _requires_grad(value: Any) -> Any:
-    return isinstance(value, Tensor) and value.requires_grad
-
-
-def _same_index(part: tuple[Any, ...], index: Any) -> bool:
-    """Whether `index` says what the index of a view does, in the same words."""
-    items = index if isinstance(index, tuple) else (index,)
-    return all(i is None or isinstance(i, _PLAIN) for i in items) and (*items, ...) == (
-        part if items[-1:] != (...,) else (*part, ...)
-    )
-
-
-_PLAIN = (int, slice, type(...))
-
-
-def _scaled(name: str, other: Any, alpha: Any) -> Any:
-    """Return `alpha` times `other`."""
-    if not isinstance(alpha, (int, float, np.number)):
-        raise DTypeError(f"{name}: alpha must be a number, got {type(alpha).__name__}")
-    if alpha == 1:
-        return other
-    return ew.mul(other, alpha) if hasattr(other, "dtype") else other * alpha
 
 
 def _rebuilt(cls: type[Tensor], data: Array, requires_grad: bool, grad: Array | None) -> Tensor:

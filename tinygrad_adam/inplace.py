@@ -1,0 +1,250 @@
+"""Changing tensors in place: assignment to parts, ``+=`` and its kin, `copy_` and `fill_`.
+
+All of them end in `ops.index.setitem`, which checks, records and writes.  What is added here is who
+else follows.  A part of a tensor, made by indexing it, lies in the same memory, so when either is
+written to while gradients are recorded, both get new nodes: the whole that of the assignment, the
+part that of reading it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .autograd.graph import Node, Variable, part_of, parts_of, take_over, variable
+from .autograd.mode import is_grad_enabled
+from .device import array_module, device_guard
+from .errors import DTypeError, ShapeError, TinygradError
+from .ops import elementwise as ew
+from .ops.index import getitem, setitem
+from .ops.promote import cast, kind
+from .ops.shape import expand
+
+__all__ = [
+    "add_",
+    "assign_item",
+    "copy_",
+    "div_",
+    "fill_",
+    "mul_",
+    "pow_",
+    "sub_",
+    "update",
+    "zero_",
+]
+
+
+def assign_item(t: Any, index: Any, value: Any) -> None:
+    """Write `value` into the part of `t` at `index`; see `ops.index.setitem`."""
+    if isinstance(value, Variable) and value._aliases is not None:
+        # ``x[index] += v`` is ``part = x[index]; part += v; x[index] = part``: done already.
+        origin = part_of(value)
+        if origin is not None and origin[0] is t and _same_index(origin[1], index):
+            return
+    _assign(t, index, value)
+
+
+def _assign(t: Any, index: Any, value: Any, node: Node | None = None) -> None:
+    """Assign to a part of this tensor, whose live parts then are parts of the result.
+
+    With a `node`, which made `value`, all of the tensor is assigned to.
+    """
+    recorded = is_grad_enabled() and (_requires_grad(t) or _requires_grad(value))
+    parts = parts_of(t) if recorded else None
+    if not parts:
+        setitem(t, index, value)
+    else:
+        # They follow below, so they are no obstacle.
+        aliases, t._aliases = t._aliases, None
+        try:
+            setitem(t, index, value)
+        finally:
+            t._aliases = aliases
+    if node is not None:
+        take_over(t, node)
+    for part, where in parts or ():
+        take_over(part, getitem(t, where)._node)
+
+
+def _replace(t: Any, name: str, value: Any) -> Any:
+    """Write `value` over all elements.
+
+    A recorded `value` fits and is known to nobody else; gradients then go to its node alone,
+    since nothing of the old value remains.
+    """
+    node = value._node if isinstance(value, Variable) else None
+    recorded = is_grad_enabled() and (_requires_grad(t) or node is not None)
+    origin = part_of(t) if recorded else None
+    try:
+        if origin is not None:
+            base, index = origin
+            _assign(base, index, value)
+        else:
+            _assign(t, ..., value, node)
+    except TinygradError as error:
+        raise type(error)(str(error).replace("setitem", name, 1)) from None
+    return t
+
+
+def update(t: Any, name: str, function: Callable[[Any, Any], Any], other: Any) -> Any:
+    """Write ``function(t, other)`` over all elements."""
+    old: Any = t
+    if is_grad_enabled() and (_requires_grad(t) or _requires_grad(other)):
+        # Derivatives may keep what they saw, and this memory is about to change.
+        with device_guard(t._data):
+            old = variable(array_module(t._data).array(t._data), t._node)
+    new = function(old, old if other is t else other)
+    if kind(new._data.dtype) > kind(t._data.dtype):
+        raise DTypeError(
+            f"{name}: the result is {new.dtype}, which does not go into a {t.dtype} tensor; "
+            "convert the tensor first, or write x = x + y to get a new one"
+        )
+    if new._data.shape != t._data.shape:
+        raise ShapeError(
+            f"{name}: the result has shape {new.shape}, which does not go into {t.shape}; "
+            "write x = x + y to get a new tensor"
+        )
+    return _replace(t, name, cast(new, t._data.dtype))
+
+
+def add_(t: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """Add `alpha` times `other` in place.
+
+    This and its kin are what ``+=`` and its kin call.  They write into the memory of this
+    tensor, so that every view of it sees the change; gradients follow.
+
+    Parameters
+    ----------
+    other : Tensor or number
+        Broadcast to the shape of this tensor.
+    alpha : number
+        What to multiply `other` by.
+
+    Returns
+    -------
+    Tensor
+        This one.
+
+    Raises
+    ------
+    InPlaceError
+        While gradients are recorded: if this is a leaf that requires one, or shares its
+        memory with a tensor that is neither a slice of it nor what it is a slice of.
+    DTypeError
+        If the result is floating and this tensor is not.
+    ShapeError
+        If the result would be larger than this tensor.  In all cases nothing has changed.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> m = tg.zeros(2, 2)
+    >>> row = m[1]
+    >>> row += 5
+    >>> m
+    tensor([[0., 0.],
+            [5., 5.]])
+    """
+    return update(t, "add_", ew.add, _scaled("add_", other, alpha))
+
+
+def sub_(t: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """Subtract `alpha` times `other` in place; see `add_`."""
+    return update(t, "sub_", ew.sub, _scaled("sub_", other, alpha))
+
+
+def mul_(t: Any, other: Any) -> Any:
+    """Multiply by `other` in place; see `add_`."""
+    return update(t, "mul_", ew.mul, other)
+
+
+def div_(t: Any, other: Any) -> Any:
+    """Divide by `other` in place; see `add_`."""
+    return update(t, "div_", ew.div, other)
+
+
+def pow_(t: Any, exponent: Any) -> Any:
+    """Raise to a power in place; see `add_`."""
+    return update(t, "pow_", ew.pow, exponent)
+
+
+def copy_(t: Any, source: Any) -> Any:
+    """Copy the values of `source` into this tensor, cast to its type; gradients follow.
+
+    Parameters
+    ----------
+    source : Tensor, array or nested list
+        Broadcast to the shape of this tensor; may be on another device.
+
+    Raises
+    ------
+    ShapeError
+        If `source` does not broadcast to this shape; nothing is written then.
+    DTypeError
+        If `source` holds anything but numbers.
+    InPlaceError
+        While gradients are recorded: if this is a leaf that requires one, or shares its
+        memory with a tensor that is neither a slice of it nor what it is a slice of.
+    """
+    if not isinstance(source, Variable):
+        try:
+            source = variable(source if hasattr(source, "dtype") else np.asarray(source))
+        except ValueError as error:
+            raise ShapeError(f"copy_: {error}") from error
+    kind(source._data.dtype)
+    try:
+        fits = np.broadcast_shapes(source._data.shape, t.shape) == t.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"copy_: source {source._data.shape} does not fit into {t.shape}")
+    return _take(t, "copy_", source)
+
+
+def _take(t: Any, name: str, source: Any) -> Any:
+    source = cast(source.to(t.device), t._data.dtype)
+    if source.requires_grad and is_grad_enabled():
+        source = ew.clone(expand(source, t.shape))
+    return _replace(t, name, source)
+
+
+def fill_(t: Any, value: Any) -> Any:
+    """Set every element to `value`, a number or a 0-d Tensor; gradients follow."""
+    return _fill(t, "fill_", value)
+
+
+def zero_(t: Any) -> Any:
+    """Set every element to 0."""
+    return _fill(t, "zero_", 0)
+
+
+def _fill(t: Any, name: str, value: Any) -> Any:
+    if getattr(value, "ndim", 0) or isinstance(value, (list, tuple)):
+        raise ShapeError(f"{name}: the value must be one number, got {value!r:.80}")
+    return _take(t, name, value) if isinstance(value, Variable) else _replace(t, name, value)
+
+
+def _requires_grad(value: Any) -> bool:
+    return isinstance(value, Variable) and (value._requires_grad or value._node is not None)
+
+
+def _same_index(part: tuple[Any, ...], index: Any) -> bool:
+    """Whether `index` says what the index of a view does, in the same words."""
+    items = index if isinstance(index, tuple) else (index,)
+    return all(i is None or isinstance(i, _PLAIN) for i in items) and (*items, ...) == (
+        part if items[-1:] != (...,) else (*part, ...)
+    )
+
+
+_PLAIN = (int, slice, type(...))
+
+
+def _scaled(name: str, other: Any, alpha: Any) -> Any:
+    """Return `alpha` times `other`."""
+    if not isinstance(alpha, (int, float, np.number)):
+        raise DTypeError(f"{name}: alpha must be a number, got {type(alpha).__name__}")
+    if alpha == 1:
+        return other
+    return ew.mul(other, alpha) if hasattr(other, "dtype") else other * alpha
