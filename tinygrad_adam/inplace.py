@@ -233,9 +233,8 @@ def _requires_grad(value: Any) -> bool:
 def _same_index(part: tuple[Any, ...], index: Any) -> bool:
     """Whether `index` says what the index of a view does, in the same words."""
     items = index if isinstance(index, tuple) else (index,)
-    return all(i is None or isinstance(i, _PLAIN) for i in items) and (*items, ...) == (
-        part if items[-1:] != (...,) else (*part, ...)
-    )
+    plain = all(i is None or isinstance(i, _PLAIN) for i in items)
+    return plain and part in (items, (*items, ...))
 
 
 _PLAIN = (int, slice, type(...))

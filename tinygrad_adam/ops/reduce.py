@@ -36,9 +36,9 @@ class ValuesAndIndices(NamedTuple):
 
 def axis_of(name: str, x: Any, dim: int | np.integer[Any]) -> int:
     """Return `dim` counted from the front; a 0-d tensor has axes 0 and -1, as in PyTorch."""
-    if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool):
-        raise DTypeError(f"{name}: dim must be an integer, got {type(dim).__name__} {dim!r}")
-    return one_axis(name, x._data.shape, int(dim))
+    if isinstance(dim, bool):
+        raise DTypeError(f"{name}: dim must be an integer, got bool {dim}")
+    return one_axis(name, x._data.shape, dim)
 
 
 def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:

@@ -165,15 +165,15 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     return reshape(input, (*shape[:first], merged, *shape[last + 1 :]))
 
 
-def one_axis(name: str, shape: Shape, dim: int, extra: int = 0) -> int:
+def one_axis(name: str, shape: Shape, dim: Any, extra: int = 0) -> int:
     """Return `dim` counted from the front, in `shape` with `extra` axes more."""
-    dim = integer(name, "dim", dim)
+    axis = integer(name, "dim", dim)
     ndim = max(len(shape) + extra, 1)  # a 0-d tensor has axes 0 and -1
-    if not -ndim <= dim < ndim:
+    if not -ndim <= axis < ndim:
         raise OutOfRangeError(
-            f"{name}: dim {dim} is out of range for shape {shape}; use {-ndim} to {ndim - 1}"
+            f"{name}: dim {axis} is out of range for shape {shape}; use {-ndim} to {ndim - 1}"
         )
-    return dim % ndim
+    return axis % ndim
 
 
 def some_axes(name: str, shape: Shape, *given: Any, dims: Any = None) -> Shape:

@@ -415,9 +415,6 @@ class Mnist(Job):
             raise DataError(
                 f"the images in {data} are {train[0].shape[1:]}, but the network takes (28, 28)"
             )
-        for what, (images, _) in (("training", train), ("test", test)):
-            if not len(images):
-                raise DataError(f"there are no {what} images in {data}")
         return (normalize_images(train[0]), train[1]), (normalize_images(test[0]), test[1])
 
     def _build(self) -> Module:
