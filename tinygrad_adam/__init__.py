@@ -7,30 +7,49 @@
 >>> w.grad
 tensor([ 2., -4.])
 
-Importing this package loads NumPy and nothing else: a module of it is read when one of its names
-is first used. Where the names come from is in `api.py`.
+Importing this package loads NumPy and no other library.  Which names it has is said where they are
+defined: each file's ``__all__`` is the only list of them.
 """
 
-import sys as _sys
 import typing as _typing
 from importlib import import_module as _import_module
-from types import ModuleType as _ModuleType
 
 import numpy as _np
 
+from . import autograd as autograd
+from . import cuda as cuda
+from . import errors as errors
+from . import nn as nn
+from . import optim as optim
+from .autograd import grad as grad
+from .autograd.mode import *
+from .creation import *
+from .device import Device as Device
+from .device import Device as device
+from .device import Generator as Generator
+from .device import get_default_device as get_default_device
+from .device import manual_seed as manual_seed
+from .device import set_default_device as set_default_device
+from .ops.conv import *
+from .ops.elementwise import *
+from .ops.index import *
+from .ops.join import *
+from .ops.linear import *
+from .ops.pool import *
+from .ops.promote import get_default_dtype as get_default_dtype
+from .ops.promote import result_type as result_type
+from .ops.promote import set_default_dtype as set_default_dtype
+from .ops.reduce import *
+from .ops.shape import *
+from .ops.softmax import *
+from .serialization import *
+from .tensor import Tensor as Tensor
+
 if _typing.TYPE_CHECKING:
-    from . import autograd as autograd
     from . import compat as compat
-    from . import cuda as cuda
     from . import data as data
-    from . import errors as errors
-    from . import nn as nn
-    from . import optim as optim
     from . import plot as plot
     from . import train as train
-    from .api import *  # noqa: F403
-    from .serialization import load as load
-    from .serialization import save as save
 
 __version__ = "0.1.0"
 
@@ -44,42 +63,17 @@ int64 = long = _np.dtype(_np.int64)
 uint8 = _np.dtype(_np.uint8)
 bool = _np.dtype(_np.bool_)
 
-_DTYPES = [n for n, value in list(globals().items()) if isinstance(value, _np.dtype)]
-_MODULES = ["autograd", "compat", "cuda", "data", "errors", "nn", "optim", "plot", "train"]
-_SERIALIZATION = ("load", "save")
+# Read at their first use: whoever only wants gradients needs neither data nor figures.
+_LATER = ("compat", "data", "plot", "train")
 
+if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
+    _INTERNAL = {"creation", "inplace", "kernels", "ops", "printing", "serialization"}
+    __all__ = sorted(n for n in globals() if not n.startswith("_") and n not in _INTERNAL)
 
-def _load(name: str) -> object:
-    if name in _MODULES:
-        return _import_module(f"{__name__}.{name}")
-    home = _import_module(f"{__name__}.{'serialization' if name in _SERIALIZATION else 'api'}")
-    if name == "__all__":
-        return sorted([*home.__all__, *_DTYPES, *_MODULES, *_SERIALIZATION])
-    if name not in home.__all__:
+    def __getattr__(name: str) -> object:
+        if name in _LATER:
+            return _import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(home, name)
-    return value
 
-
-if not _typing.TYPE_CHECKING:  # or a type checker would take any name for known
-    __getattr__ = _load
-
-
-def __dir__() -> list[str]:
-    return [*_sys.modules[__name__].__all__, "__version__"]
-
-
-class _Package(_ModuleType):
-    """The package, on which `tensor` is the function and `device` the class.
-
-    Python stores a submodule that it has read as an attribute of its package, which would put the
-    files `tensor.py` and `device.py` in front of those two.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        hides = name in ("tensor", "device") and isinstance(value, _ModuleType)
-        if not hides:
-            super().__setattr__(name, value)
-
-
-_sys.modules[__name__].__class__ = _Package
+    def __dir__() -> list[str]:
+        return [*__all__, *_LATER, "__version__"]

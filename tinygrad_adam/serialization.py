@@ -21,7 +21,7 @@ from .device import Device, asarray, to_device
 from .errors import ArgumentError, DataError, DTypeError
 from .tensor import Tensor
 
-__all__ = ["load", "load_metadata", "save"]
+__all__ = ["load", "save"]
 
 # The format's names of the types a tensor can have.
 _DTYPES = {

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from ..errors import ArgumentError
 
-__all__ = ["enable_grad", "is_grad_enabled", "mode", "no_grad", "set_grad_enabled"]
+__all__ = ["enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"]
 
 
 class _Mode(threading.local):

@@ -34,7 +34,7 @@ from ..kernels import cpu
 from .linear import same_type
 from .reduce import total
 
-__all__ = ["conv2d", "pair"]
+__all__ = ["conv2d"]
 
 
 class Geometry(NamedTuple):

@@ -37,7 +37,7 @@ from ..errors import (
 from .promote import cast, kind, takes_tensor
 from .shape import integer, one_axis, reshape
 
-__all__ = ["gather", "getitem", "one_hot", "setitem"]
+__all__ = ["gather", "one_hot"]
 
 Index = tuple[Any, ...]
 

@@ -11,7 +11,7 @@ from ..device import same_device
 from ..errors import DTypeError, ShapeError
 from .shape import reshape
 
-__all__ = ["linear", "matmul"]
+__all__ = ["matmul"]
 
 
 def same_type(name: str, *, bias: Any = None, **tensors: Any) -> None:

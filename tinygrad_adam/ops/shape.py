@@ -17,8 +17,8 @@ from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from .promote import takes_tensor
 
 __all__ = [
-    "T", "broadcast_to", "contiguous", "expand", "flatten", "flip", "mT", "movedim",
-    "pad", "permute", "reshape", "squeeze", "transpose", "unsqueeze",
+    "broadcast_to", "flatten", "flip", "movedim", "pad", "permute", "reshape", "squeeze",
+    "transpose", "unsqueeze",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
