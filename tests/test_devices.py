@@ -36,7 +36,7 @@ from opcases import CASES
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
-from tinygrad_adam.autograd import graph
+from tinygrad_adam.autograd import vocabulary
 from tinygrad_adam.device import CPU, Device, asarray, device_of
 from tinygrad_adam.errors import DeviceError, InPlaceError
 
@@ -55,9 +55,9 @@ def cp(monkeypatch):
     """A machine with two GPUs."""
     module = fresh_standin()
     monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.delitem(graph._on_modules, "cupy", raising=False)
+    monkeypatch.delitem(vocabulary._on_modules, "cupy", raising=False)
     yield module
-    graph._on_modules.pop("cupy", None)
+    vocabulary._on_modules.pop("cupy", None)
     assert module.cuda.runtime.getDevice() == 0, "the current device was not put back"
 
 

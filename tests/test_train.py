@@ -14,7 +14,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn
-from tinygrad_adam.autograd import graph
+from tinygrad_adam.autograd import vocabulary
 from tinygrad_adam.data import DataLoader
 from tinygrad_adam.errors import (
     ArgumentError,
@@ -58,9 +58,9 @@ def cp(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.delitem(graph._on_modules, "cupy", raising=False)
+    monkeypatch.delitem(vocabulary._on_modules, "cupy", raising=False)
     yield module
-    graph._on_modules.pop("cupy", None)
+    vocabulary._on_modules.pop("cupy", None)
 
 
 class Silent(Report):

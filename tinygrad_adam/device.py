@@ -25,8 +25,10 @@ __all__ = [
     "Array",
     "Device",
     "Generator",
+    "added",
     "array_module",
     "asarray",
+    "copied",
     "cuda_device_count",
     "cuda_is_available",
     "default_generator",
@@ -194,6 +196,21 @@ def device_guard(array: Array) -> Any:
     if isinstance(array, (np.ndarray, np.generic)):
         return _NO_GUARD
     return _cupy().cuda.Device(int(array.device.id))
+
+
+def added(a: Array, b: Array, *, in_place: bool = False) -> Array:
+    """Return ``a + b`` on the device of `b`; written into `a` where it is asked for."""
+    with device_guard(b):  # a copy between devices gives to another than the current one
+        if in_place:
+            a += b  # a NumPy scalar makes a new one
+            return a
+        return a + b
+
+
+def copied(array: Array) -> Array:
+    """Return a row-major copy in memory of its own."""
+    with device_guard(array):
+        return array_module(array).array(array, order="C")
 
 
 def is_writable(array: Array) -> bool:

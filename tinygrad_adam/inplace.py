@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .autograd.graph import Node, Variable, part_of, parts_of, take_over, variable
+from .autograd.graph import Node, Variable, variable
+from .autograd.memory import part_of, parts_of, take_over
 from .autograd.mode import is_grad_enabled
 from .device import array_module, device_guard
 from .errors import DTypeError, ShapeError, TinygradError

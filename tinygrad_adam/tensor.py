@@ -12,14 +12,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from .autograd import engine
-from .autograd.graph import (
-    Node,
-    Variable,
-    apply,
-    link,
-    variable,
-)
+from .autograd import differentiate
+from .autograd.graph import Node, Variable, apply, variable
+from .autograd.memory import link
 from .autograd.registry import op
 from .device import Array, Device, array_module, device_guard, device_of, to_device
 from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
@@ -279,7 +274,7 @@ class Tensor(Variable):
         6.0
         """
         keep = create_graph if retain_graph is None else retain_graph
-        engine.backward([self], [gradient], inputs, keep, create_graph)
+        differentiate.backward([self], [gradient], inputs, keep, create_graph)
 
     def detach(self) -> Tensor:
         """Return a tensor on the same memory that gradients do not flow through."""

@@ -1,6 +1,6 @@
 """The engine: recording operations, and walking the record backwards."""
 
-from .engine import backward, grad
+from .differentiate import backward, grad
 from .graph import Node, apply
 from .mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .registry import OPS, Op, op

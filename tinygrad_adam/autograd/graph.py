@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -24,21 +23,11 @@ from ..errors import (
     ShapeError,
     TinygradError,
 )
+from .memory import share
 from .mode import mode
-from .registry import Op, Plan, find
+from .registry import Op, Plan
 
-__all__ = [
-    "Node",
-    "Variable",
-    "apply",
-    "link",
-    "mixed_devices",
-    "other_aliases",
-    "part_of",
-    "parts_of",
-    "take_over",
-    "variable",
-]
+__all__ = ["Node", "Variable", "apply", "mixed_devices", "variable"]
 
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -193,7 +182,7 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
         raise _explained(operation, values, error) from error
     out = variable(y)
     if operation.view:
-        _share(inputs[0], out, params.get("part") if recording else None)
+        share(inputs[0], out, params.get("part") if recording else None)
     if needs and y.dtype.kind == "f":  # integers and booleans do not vary smoothly
         out._node = _record(operation, inputs, values, params, parents, needs, out)
     return out
@@ -259,86 +248,6 @@ def _record(
     return node
 
 
-# --- memory that several tensors share ----------------------------------------------------------
-
-
-class Part(weakref.ref["Variable"]):
-    """A weak reference to a view that knows of which tensor it is which part.
-
-    Views made while nothing is recorded are no parts: gradients are not to follow them.
-    """
-
-    __slots__ = ("base", "index")
-
-    base: weakref.ref[Variable]
-    index: Any
-
-
-def _share(base: Variable, view: Variable, index: Any) -> None:
-    """Note that `view` lies in the memory of `base`, if it does (a reshape may have copied)."""
-    if array_module(base._data).may_share_memory(base._data, view._data):
-        link(base, view, index)
-
-
-def link(base: Variable, view: Variable, index: Any = None) -> None:
-    """Let two tensors on the same memory share their version counter and know of each other.
-
-    With an `index`, `view` is that part of `base`.
-    """
-    aliases = base._aliases
-    if aliases is None:
-        aliases = base._aliases = {id(base): weakref.ref(base)}
-    n = len(aliases)
-    if n >= 16 and n & (n - 1) == 0:  # at each doubling, so that it costs little per view
-        for key in [key for key, ref in aliases.items() if ref() is None]:
-            del aliases[key]
-    if index is None:
-        aliases[id(view)] = weakref.ref(view)
-    else:
-        part = aliases[id(view)] = Part(view)
-        part.base, part.index = weakref.ref(base), index
-    view._aliases = aliases
-    view._version = base._version
-
-
-def take_over(t: Variable, node: Node | None) -> None:
-    """Make `node` the one that made `t`; retain_grad goes with the tensor, hooks stay behind."""
-    before = t._node
-    if before is not None and before.keeper is not None and before.keeper() is t:
-        keeper, before.keeper = before.keeper, None
-        if node is not None:
-            node.keeper = keeper
-    t._node = node
-
-
-def part_of(t: Variable) -> tuple[Any, Any] | None:
-    """Return the tensor that `t` is a view of and the index of the part, if it is one."""
-    ref = (t._aliases or {}).get(id(t))
-    if not isinstance(ref, Part):
-        return None
-    base = ref.base()
-    # a tensor whose data was replaced has left its aliases
-    return None if base is None or base._aliases is not t._aliases else (base, ref.index)
-
-
-def parts_of(t: Variable) -> list[tuple[Any, Any]] | None:
-    """Return the live parts of `t` and their indices; None if more than they shares its memory."""
-    parts: list[tuple[Any, Any]] = []
-    for ref in list((t._aliases or {}).values()):
-        other = ref()
-        if other is not None and other is not t:
-            if not isinstance(ref, Part) or ref.base() is not t:
-                return None
-            parts.append((other, ref.index))
-    return parts
-
-
-def other_aliases(t: Variable) -> list[Variable]:
-    """Live tensors, other than `t` itself, on the memory of `t`."""
-    refs = list((t._aliases or {}).values())
-    return [other for r in refs if (other := r()) is not None and other is not t]
-
-
 # --- errors -------------------------------------------------------------------------------------
 
 
@@ -372,48 +281,3 @@ def _explained(operation: Op, values: list[Any], error: Exception) -> TinygradEr
     )
     kind = next(k for e, k in _KINDS if isinstance(error, e))
     return kind(f"{operation.name}: {error} ({sides})")
-
-
-# --- the vocabulary of derivatives --------------------------------------------------------------
-
-
-class ArrayVocabulary:
-    """Every operation under its name, on plain arrays of one array module."""
-
-    def __init__(self, xp: Any) -> None:
-        self.xp = xp
-
-    def __getattr__(self, name: str) -> Callable[..., Array]:
-        operation = find(name)
-        function: Callable[..., Array] = partial(operation.forward, self.xp)
-        setattr(self, name, function)
-        return function
-
-
-class TensorVocabulary:
-    """Every operation under its name, recorded on tensors: derivatives that have derivatives."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        operation = find(name)
-
-        def function(*inputs: Any, **params: Any) -> Any:
-            return apply(operation, inputs, params)
-
-        setattr(self, name, function)
-        return function
-
-
-ON_TENSORS = TensorVocabulary()
-ON_NUMPY = ArrayVocabulary(np)
-_on_modules: dict[str, ArrayVocabulary] = {"numpy": ON_NUMPY}
-
-
-def on_arrays(array: Array) -> ArrayVocabulary:
-    """Return the vocabulary for arrays like `array`."""
-    if isinstance(array, (np.ndarray, np.generic)):
-        return ON_NUMPY
-    xp = array_module(array)
-    found = _on_modules.get(xp.__name__)
-    if found is None or found.xp is not xp:
-        found = _on_modules[xp.__name__] = ArrayVocabulary(xp)
-    return found

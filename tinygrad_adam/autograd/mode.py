@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import isgeneratorfunction
 from typing import Any, ClassVar
@@ -23,6 +24,16 @@ mode = _Mode()
 def is_grad_enabled() -> bool:
     """Whether operations of this thread are being recorded."""
     return mode.recording
+
+
+@contextmanager
+def recording(enabled: bool) -> Iterator[None]:
+    """Record operations, or do not, inside the block."""
+    before, mode.recording = mode.recording, enabled
+    try:
+        yield
+    finally:
+        mode.recording = before
 
 
 class _Switch:

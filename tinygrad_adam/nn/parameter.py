@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd.graph import link
+from ..autograd.memory import link
 from ..creation import as_tensor
 from ..tensor import Tensor
 

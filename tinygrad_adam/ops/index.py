@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, mixed_devices, other_aliases, take_over, variable
+from ..autograd.graph import Variable, apply, mixed_devices, variable
+from ..autograd.memory import other_aliases, take_over
 from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..device import (
