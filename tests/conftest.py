@@ -8,9 +8,11 @@ import pytest
 from hypothesis import settings
 
 import tinygrad_adam as tg
+import tinygrad_adam.nn
+from tinygrad_adam.autograd import OPS
 from tinygrad_adam.device import cuda_is_available, default_generator
 
-pytest.register_assert_rewrite("devicecases", "gradients", "opcases")
+pytest.register_assert_rewrite("devicecases", "gradients", "opcases", "oracle")
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -32,3 +34,12 @@ def _defaults():
     tg.set_default_dtype(dtype)
     tg.set_default_device(device)
     draws.set_state(state)
+
+
+@pytest.fixture
+def registry():
+    """Forget the operations that a test adds to the registry."""
+    before = set(OPS)
+    yield
+    for name in set(OPS) - before:
+        del OPS[name]

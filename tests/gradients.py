@@ -16,12 +16,12 @@ RTOL, ATOL = 2e-6, 2e-8
 
 def weights(shape, dtype=np.float64, seed=0):
     """Return fixed random weights between -1 and 1, none close to 0."""
-    rng = np.random.default_rng([seed, *shape])
+    rng = np.random.RandomState([seed, *shape])  # a stream that NumPy keeps frozen
     drawn = rng.uniform(0.25, 1.0, shape) * rng.choice([-1.0, 1.0], shape)
     return np.asarray(drawn, dtype)
 
 
-def run(function, arrays, wanted, w=None):
+def value_and_gradients(function, arrays, wanted, w=None):
     """Return the value of `function`, and the gradients of the inputs `wanted`, weighted by `w`."""
     tensors = [tg.from_numpy(a) for a in arrays]
     for i in wanted:
@@ -57,7 +57,7 @@ def close(found, expected, what, rtol=RTOL, atol=ATOL):
 def check_first(function, arrays, wanted, eps=EPS, rtol=RTOL, atol=ATOL):
     """Compare the gradient in the inputs `wanted` with central differences."""
     arrays = [a.copy() for a in arrays]
-    y, gradients = run(function, arrays, wanted)
+    y, gradients = value_and_gradients(function, arrays, wanted)
     w = weights(y.shape)
 
     def scalar():
@@ -80,7 +80,7 @@ def check_second(function, arrays, wanted, eps=EPS, rtol=RTOL, atol=ATOL):
     y = function(*tensors)
     w = tg.from_numpy(weights(y.shape, y.dtype)).requires_grad_()
     recorded = tg.autograd.grad(y, inputs, w, create_graph=True)
-    _, plain = run(function, arrays, wanted)
+    _, plain = value_and_gradients(function, arrays, wanted)
     for g, p in zip(recorded, plain, strict=True):
         close(g.data, p, "first order with create_graph=True", rtol=1e-13, atol=1e-13)
     us = [weights(t.shape, seed=1 + i) for i, t in enumerate(inputs)]
@@ -88,7 +88,7 @@ def check_second(function, arrays, wanted, eps=EPS, rtol=RTOL, atol=ATOL):
     second = tg.autograd.grad(total, [*inputs, w], allow_unused=True)
 
     def scalar():
-        _, gradients = run(function, arrays, wanted, w.data)
+        _, gradients = value_and_gradients(function, arrays, wanted, w.data)
         return float(sum((g * u).sum() for g, u in zip(gradients, us, strict=True)))
 
     expected = numeric(scalar, [*(arrays[i] for i in wanted), w.data], eps)

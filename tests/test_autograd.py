@@ -104,18 +104,16 @@ def test_chain_of_100_000_operations():
     del y  # taking the chain apart must not recurse either
 
 
+@pytest.mark.usefixtures("registry")
 def test_each_node_is_visited_once_however_often_it_is_used():
     calls = []
     counted = op("counted", lambda xp, x: x + 0, x=lambda F, g: calls.append(1) or g)
-    try:
-        x = leaf(1.0)
-        y = x
-        for _ in range(40):
-            y = apply(counted, (y,))
-            y = y + y
-        y.backward()
-    finally:
-        del OPS["counted"]
+    x = leaf(1.0)
+    y = x
+    for _ in range(40):
+        y = apply(counted, (y,))
+        y = y + y
+    y.backward()
     assert len(calls) == 40
     assert x.grad.item() == 2.0**40
 
@@ -865,17 +863,26 @@ def test_grad_of_an_intermediate_and_below_it():
     np.testing.assert_array_equal(gx.data, [36.0])
 
 
+@pytest.mark.usefixtures("registry")
 def test_grad_runs_only_what_leads_to_the_inputs():
     calls = []
-    counted = op("counted", lambda xp, x: x + 0, x=lambda F, g: calls.append(1) or g)
-    try:
-        a, b = leaf(1.0), leaf(2.0)
-        out = apply(counted, (a,)) * b
-        (g,) = tg.autograd.grad(out, b)
-    finally:
-        del OPS["counted"]
-    assert g.item() == 1.0
-    assert calls == []
+    counted = op("counted", lambda xp, x: x + 0, x=lambda F, g: calls.append("x") or g)
+    product = op(
+        "counted_product",
+        lambda xp, x, w: x * w,
+        x=lambda F, g, w: calls.append("a wanted operand") or g * w,
+        w=lambda F, g, x: calls.append("an unwanted operand") or g * x,
+    )
+    a, b, w = leaf(1.0), leaf(2.0), leaf(3.0)
+    out = apply(counted, (a,)) * apply(product, (b, w))
+    (g,) = tg.autograd.grad(out, b)
+    assert g.item() == 3.0
+    assert calls == ["a wanted operand"]
+    # nor does backward, told which inputs
+    out = apply(product, (b, w))
+    out.backward(inputs=[b])
+    assert calls == ["a wanted operand"] * 2
+    assert (b.grad.item(), w.grad) == (3.0, None)
 
 
 def test_grad_of_something_unused():
@@ -990,20 +997,18 @@ def test_misspelt_derivative_fails_at_registration():
     assert not {"bad_rule", "bad_input"} & set(OPS)
 
 
+@pytest.mark.usefixtures("registry")
 def test_a_new_operation_in_two_lines():
     scaled = op(
         "scaled",
         lambda xp, x, *, by: x * by,
         x=lambda F, g, by: F.scaled(g, by=by),
     )
-    try:
-        x = leaf([1.0, 2.0])
-        y = apply(scaled, (x,), {"by": 3.0})
-        (g,) = tg.autograd.grad((y * y).sum(), x, create_graph=True)
-        (h,) = tg.autograd.grad(g.sum(), x)
-        np.testing.assert_array_equal(h.data, [18.0, 18.0])
-    finally:
-        del OPS["scaled"]
+    x = leaf([1.0, 2.0])
+    y = apply(scaled, (x,), {"by": 3.0})
+    (g,) = tg.autograd.grad((y * y).sum(), x, create_graph=True)
+    (h,) = tg.autograd.grad(g.sum(), x)
+    np.testing.assert_array_equal(h.data, [18.0, 18.0])
 
 
 # --- small things of the tensor -----------------------------------------------------------------

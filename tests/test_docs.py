@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_adam.autograd import OPS
-
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def run(text, name):
+def run_page(text, name):
     """Run the ```python blocks of a page in one namespace; compare the output of >>> examples."""
     names = {"__name__": "__main__"}
     runner = doctest.DebugRunner(optionflags=doctest.ELLIPSIS)
@@ -28,19 +26,11 @@ def run(text, name):
         names = test.globs
 
 
-@pytest.fixture(autouse=True)
-def registry():
-    """Forget the operations that a page adds."""
-    before = set(OPS)
-    yield
-    for name in set(OPS) - before:
-        del OPS[name]
-
-
+@pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_blocks(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run(page.read_text(encoding="utf-8"), page.name)
+    run_page(page.read_text(encoding="utf-8"), page.name)
 
 
 def test_links_lead_to_files():
@@ -60,4 +50,4 @@ def test_links_lead_to_files():
 )
 def test_the_runner_finds_faults(text, error):
     with pytest.raises(error):
-        run(text, "page")
+        run_page(text, "page")

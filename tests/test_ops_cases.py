@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from gradients import check_first, check_second, close, run, weights
+from gradients import check_first, check_second, close, value_and_gradients, weights
 from opcases import CASES, VALUES
 
 import tinygrad_adam as tg
@@ -52,11 +52,11 @@ LAYOUTS = {
 @every_case
 def test_layouts(case):
     arrays = case.arrays()
-    value, gradients = run(case, arrays, case.wanted)
+    value, gradients = value_and_gradients(case, arrays, case.wanted)
     w = weights(value.shape, value.dtype)
     for name, laid_out in LAYOUTS.items():
         moved = [laid_out(a) if a.ndim else a for a in arrays]
-        y, found = run(case, moved, case.wanted, laid_out(w) if w.ndim else w)
+        y, found = value_and_gradients(case, moved, case.wanted, laid_out(w) if w.ndim else w)
         close(y, value, f"value, {name}", rtol=1e-12, atol=1e-13)
         for i, g, e in zip(case.wanted, found, gradients, strict=True):
             close(g, e, f"gradient of input {i}, {name}", rtol=1e-12, atol=1e-13)
@@ -84,9 +84,9 @@ def test_operands_that_need_no_gradient(case):
     with tg.no_grad():
         assert case(*tensors).grad_fn is None, "a graph under no_grad"
     if len(case.wanted) > 1:
-        _, all_at_once = run(case, arrays, case.wanted)
+        _, all_at_once = value_and_gradients(case, arrays, case.wanted)
         for i, expected in zip(case.wanted, all_at_once, strict=True):
-            _, (alone,) = run(case, arrays, [i])
+            _, (alone,) = value_and_gradients(case, arrays, [i])
             close(alone, expected, f"input {i} alone", rtol=1e-13, atol=1e-14)
 
 
@@ -150,9 +150,9 @@ def check_memory(case, create_graph):
 
 @every_case
 def test_element_type_is_kept(case):
-    value, gradients = run(case, case.arrays(), case.wanted)
+    value, gradients = value_and_gradients(case, case.arrays(), case.wanted)
     for dtype, tol in ((np.float32, 2e-5), (np.float16, 3e-2)):
-        y, found = run(case, case.arrays(dtype), case.wanted)
+        y, found = value_and_gradients(case, case.arrays(dtype), case.wanted)
         assert y.dtype == (case.casts or dtype)
         close(y, value, f"value in {dtype}", rtol=tol, atol=tol)
         for g, e in zip(found, gradients, strict=True):

@@ -7,7 +7,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from gradients import check_first, close, run, weights
+from gradients import check_first, close, value_and_gradients, weights
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -62,7 +62,7 @@ def test_broadcasting(name, data):
     shapes = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0))
     a, b = (numbers(s, i) for i, s in enumerate(shapes.input_shapes))
     function, slopes = BINARY[name]
-    y, gradients = run(getattr(tg, name), [a, b], [0, 1])
+    y, gradients = value_and_gradients(getattr(tg, name), [a, b], [0, 1])
     assert y.shape == shapes.result_shape
     np.testing.assert_array_equal(y, function(a, b))
     w = weights(y.shape)
@@ -91,7 +91,7 @@ def test_expand(data):
     shapes = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0))
     shape = shapes.input_shapes[0]
     x = numbers(shape)
-    y, (g,) = run(lambda t: t.expand(shapes.result_shape), [x], [0])
+    y, (g,) = value_and_gradients(lambda t: t.expand(shapes.result_shape), [x], [0])
     np.testing.assert_array_equal(y, np.broadcast_to(x, shapes.result_shape))
     close(g, unbroadcast(weights(y.shape), shape), "expand", rtol=1e-12)
 
@@ -151,7 +151,7 @@ def test_getitem(drawn):
         with pytest.raises(TinygradError):
             tg.tensor(x)[as_ours(index)]
         return
-    y, (g,) = run(lambda t: t[as_ours(index)], [x], [0])
+    y, (g,) = value_and_gradients(lambda t: t[as_ours(index)], [x], [0])
     np.testing.assert_array_equal(y, expected)
     added = np.zeros(shape)
     np.add.at(added, index, weights(y.shape))
@@ -182,7 +182,7 @@ def test_setitem(drawn, fewer, data):
         y[as_ours(index)] = value
         return y
 
-    y, (in_x, in_v) = run(assigned, [x, v], [0, 1])
+    y, (in_x, in_v) = value_and_gradients(assigned, [x, v], [0, 1])
     np.testing.assert_array_equal(y, expected)
     places = np.arange(x.size).reshape(shape)[index].ravel()
     if len(set(places)) < len(places):
@@ -225,7 +225,7 @@ def test_gather(shape, data):
     n = shape[axis]
     at = data.draw(hnp.arrays(np.int64, lengths, elements=st.integers(0, n - 1)))
     x = numbers(shape)
-    y, (g,) = run(lambda t: tg.gather(t, axis, tg.tensor(at)), [x], [0])
+    y, (g,) = value_and_gradients(lambda t: tg.gather(t, axis, tg.tensor(at)), [x], [0])
     np.testing.assert_array_equal(y, np.take_along_axis(x, at, axis))
     picks = np.expand_dims(at, -1) == np.arange(n)  # (..., n): which element each output read
     total = np.moveaxis((picks * weights(lengths)[..., None]).sum(axis % len(shape)), -1, axis)
@@ -237,7 +237,7 @@ def test_gather(shape, data):
 
 def returns(there, back, x):
     """Check that `back` undoes `there`, for values and for gradients."""
-    y, (g,) = run(lambda t: back(there(t)), [x], [0])
+    y, (g,) = value_and_gradients(lambda t: back(there(t)), [x], [0])
     np.testing.assert_array_equal(y, x)
     np.testing.assert_array_equal(g, weights(x.shape))
 
@@ -333,7 +333,7 @@ def test_reductions(name, shape, data):
     assert ours.shape == np.shape(expected)
     np.testing.assert_allclose(ours, expected, rtol=1e-12)
     if name == "sum":
-        _, (g,) = run(lambda t: tg.sum(t, dims, keepdim), [x], [0])
+        _, (g,) = value_and_gradients(lambda t: tg.sum(t, dims, keepdim), [x], [0])
         w = weights(np.shape(expected))
         w = w if keepdim else np.expand_dims(w, tuple(axes))
         np.testing.assert_array_equal(g, np.broadcast_to(w, shape))
@@ -380,7 +380,7 @@ MATRICES = hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, max_
 def test_matmul(shapes):
     a, b = (numbers(s, i, low=-2.0) for i, s in enumerate(shapes.input_shapes))
     expected = np.matmul(a, b)
-    y, (in_a, in_b) = run(tg.matmul, [a, b], [0, 1])
+    y, (in_a, in_b) = value_and_gradients(tg.matmul, [a, b], [0, 1])
     assert y.shape == expected.shape
     np.testing.assert_allclose(y, expected, rtol=1e-12)
     # d<w, ab> in direction (u, v) is <w, ub + av>
@@ -518,7 +518,7 @@ def test_pooling_is_what_it_says(data):
         partial[n, c, i, j] = zero[at].sum() / inside[at].sum()
         first = np.unravel_index(low[at].argmax(), (k, l))
         in_low[n, c, i * sy + first[0], j * sx + first[1]] += w[n, c, i, j]
-    y, (g,) = run(lambda t: F.max_pool2d(t, kernel, stride, padding), [x], [0])
+    y, (g,) = value_and_gradients(lambda t: F.max_pool2d(t, kernel, stride, padding), [x], [0])
     np.testing.assert_array_equal(y, top)
     close(g, in_low[:, :, py : py + size[0], px : px + size[1]], "max_pool2d", rtol=1e-12)
     t = tg.tensor(x)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
+from pathlib import Path
 
 import pytest
 from gradients import weights
@@ -50,15 +52,7 @@ def test_every_derivative_has_a_case():
     assert uncovered(OPS.values(), CASES) == []
 
 
-@pytest.fixture
-def temporary():
-    before = set(OPS)
-    yield
-    for name in set(OPS) - before:
-        del OPS[name]
-
-
-@pytest.mark.usefixtures("temporary")
+@pytest.mark.usefixtures("registry")
 def test_an_operation_without_a_case_is_reported():
     cube = op("cube", lambda xp, a, b: a**3 + b, a=lambda F, g, a: g * 3 * a * a, b=lambda F, g: g)
     sign = op("quiet", lambda xp, a: a)  # has no derivative, so it needs none
@@ -74,11 +68,51 @@ def test_an_operation_without_a_case_is_reported():
     assert uncovered([cube], [elsewhere, half, full]) == []
 
 
-@pytest.mark.usefixtures("temporary")
+@pytest.mark.usefixtures("registry")
 def test_a_missing_case_turns_the_real_check_red():
     op("forgotten", lambda xp, x: x, x=lambda F, g: g)
     with pytest.raises(AssertionError, match="forgotten: no case"):
         test_every_derivative_has_a_case()
+
+
+# --- what derivatives take from their vocabulary F ----------------------------------------------
+
+
+def taken_from_F(tree):
+    """Return every name that the functions with a parameter F read from it."""
+    return {
+        found.attr
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.Lambda, ast.FunctionDef))
+        and "F" in [a.arg for a in function.args.args]
+        for found in ast.walk(function)
+        if isinstance(found, ast.Attribute) and getattr(found.value, "id", None) == "F"
+    }
+
+
+def test_derivatives_name_only_what_is_registered():
+    files = sorted(Path(tg.__file__).parent.rglob("*.py"))
+    found = {f.name: taken_from_F(ast.parse(f.read_text(encoding="utf-8"))) for f in files}
+    assert len(set().union(*found.values())) > 20
+    assert {name: unknown for name, names in found.items() if (unknown := names - set(OPS))} == {}
+    # and F is what all of them call it
+    rules = [rule for operation in OPS.values() for rule in operation.rules if rule is not None]
+    assert {rule.__code__.co_varnames[0] for rule in rules} == {"F"}
+
+
+def test_a_misspelt_name_is_found_wherever_it_stands():
+    text = """
+op("a", f, x=lambda F, g: F.one(g))
+def slope(F, g):
+    def inner():
+        return [F.two(p) for p in F.three(g)]
+    return other.five(inner)
+F.six
+"""
+    assert taken_from_F(ast.parse(text)) == {"one", "two", "three"}
+
+
+# --- the public names ---------------------------------------------------------------------------
 
 
 class Spy:
