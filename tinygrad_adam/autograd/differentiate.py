@@ -152,7 +152,7 @@ def grad(
     return tuple(results)
 
 
-# --- what was asked for ----------------------------------------------------------------------------
+# --- what was asked for -------------------------------------------------------------------------
 
 
 def _listed(tensors: Any, what: str) -> list[Any]:
@@ -242,7 +242,7 @@ def _numbers(value: Any, dtype: Any, name: str) -> Array:
         ) from None
 
 
-# --- whether it can be given ------------------------------------------------------------------------
+# --- whether it can be given --------------------------------------------------------------------
 
 
 def _checked(way: Way) -> Way:

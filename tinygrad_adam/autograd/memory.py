@@ -1,8 +1,8 @@
 """Memory that several tensors share: versions, views, and which tensor is which part of another.
 
-A counter of in-place changes (`Variable._version`) is shared by all tensors on the same memory, and a
-register of them (`Variable._aliases`) finds the others.  Reading a graph or walking it needs nothing
-of this; only in-place changes do.
+All tensors on the same memory share a counter of in-place changes (`Variable._version`), and a
+register (`Variable._aliases`) in which they find each other.  Recording a graph and walking it need
+nothing of this; only in-place changes do.
 """
 
 from __future__ import annotations
