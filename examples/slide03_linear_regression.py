@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_adam as tg
-from tinygrad_adam import data, nn, optim, plot
+from tinygrad_adam import data, nn, optim, plot, train
 
 FIGURES = Path(__file__).parent / "figures"
 
@@ -57,7 +57,7 @@ def main(out=FIGURES):
     for epoch in (0, 30, 100, 300):
         print(f"  epoch {epoch:3d}   loss {fast[epoch]:.6g}")
     print(f"  loss after 1000 epochs {final:.11f}, least squares {best:.11f}")
-    updates = optim.steps_to_target(fast[1:], 1.01 * best)
+    updates = train.steps_to_target(fast[1:], 1.01 * best)
     print(f"  updates until within 1 % of least squares: {updates}")
 
     curves = {"lr 0.001 (the deck's)": slow, "lr 1": fast}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_adam as tg
-from tinygrad_adam import optim, plot
+from tinygrad_adam import optim, plot, train
 
 FIGURES = Path(__file__).parent / "figures"
 # A fresh optimiser for every run: an old one would start with the last run's moments.
@@ -50,7 +50,7 @@ def main(out=FIGURES, steps=1000, tol=1e-3):
     reached = {}
     for name, values in histories.items():
         after = values[1:]  # slide 11 does not record the start
-        reached[name] = optim.steps_to_target(after, tol)
+        reached[name] = train.steps_to_target(after, tol)
         argmin = np.argmin(after)
         print(f"{name:29s} {after[-1]:10.3g}   {argmin:17d}   {reached[name] or 'never':>19}")
 

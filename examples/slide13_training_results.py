@@ -7,6 +7,7 @@ import numpy as np
 
 import tinygrad_adam as tg
 from tinygrad_adam import data, nn, optim, plot
+from tinygrad_adam.train import steps_to_target
 
 FIGURES = Path(__file__).parent / "figures"
 OPTIMIZERS = {
@@ -41,7 +42,7 @@ def main(out=FIGURES, updates=150, tol=0.1):
 
     print(f"500 digits, {updates} updates:  final loss   slide 13's argmin   until loss <= {tol:g}")
     for name, losses in histories.items():
-        reached = optim.steps_to_target(losses[1:], tol) or "never"
+        reached = steps_to_target(losses[1:], tol) or "never"
         print(f"{name:29s} {losses[-1]:10.4f}   {np.argmin(losses):17d}   {reached:>16}")
 
     figure = plot.optimizer_comparison(histories, title="A small network on digits")

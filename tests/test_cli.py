@@ -15,7 +15,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam.cli import main
-from tinygrad_adam.train import ConvNet, linear_model, sigmoid_net
+from tinygrad_adam.cli.models import ConvNet, linear_model, sigmoid_net
 
 PNG = b"\x89PNG\r\n\x1a\n"
 FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -398,7 +398,7 @@ def test_results_that_cannot_be_written(here, monkeypatch, capsys):
     def full(*args, **kwargs):
         raise tg.errors.DataError("the disk is full")
 
-    monkeypatch.setattr("tinygrad_adam.train.output.save", full)
+    monkeypatch.setattr("tinygrad_adam.cli.folder.save", full)
     assert run("train", "breast-cancer", "--epochs", 1) == 2
     assert capsys.readouterr().err == "tinygrad-adam: error: the disk is full\n"
     assert files(here) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_adam as tg
-from tinygrad_adam import compat, optim
+from tinygrad_adam import compat, optim, train
 from tinygrad_adam.errors import ArgumentError, DTypeError, ShapeError
 
 DECK = json.loads((Path(__file__).parent / "goldens" / "deck.json").read_text())
@@ -364,7 +364,7 @@ def test_slide_11(slides):
                 assert first[name][int(k) - 1] == pytest.approx(run["at"][k]["f"], abs=1e-8)
             below = run["first_f_below_1e_3"]
             expected = below if below is not None and below <= 1000 else None
-            assert optim.steps_to_target(first[name], 1e-3) == expected
+            assert train.steps_to_target(first[name], 1e-3) == expected
     # A second comparison starts from fresh copies, and so with fresh state.
     comparison.compare()
     for name, history in comparison.histories.items():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_adam as tg
-from tinygrad_adam import compat, data, nn, optim
+from tinygrad_adam import compat, data, nn, optim, train
 from tinygrad_adam.errors import DTypeError, ShapeError
 
 PAGE = Path(__file__).parents[1] / "docs" / "deck.md"
@@ -297,7 +297,7 @@ def test_updates_until_linear_regression_is_solved(slide2, lr, updates):
         losses.append(np.mean(error**2))
         for_weights.update(weights, x.T @ error / 1000)
         for_bias.update(bias, np.sum(error) / 1000)
-    assert optim.steps_to_target(losses[1:], 1.01 * 0.010183269710035418) == updates
+    assert train.steps_to_target(losses[1:], 1.01 * 0.010183269710035418) == updates
 
 
 # --- slides 5 to 9 ------------------------------------------------------------------------------
@@ -400,5 +400,5 @@ def test_argmin_is_not_convergence():
     assert {int(np.argmin(history)) for history in falling.values()} == {999}
     diverging = [4.0] * 9 + [float("nan")] * 3
     assert np.argmin(diverging) == 9
-    assert optim.steps_to_target(diverging, 1e-3) is None
-    assert optim.steps_to_target(falling[0.001], 3.5) == 501
+    assert train.steps_to_target(diverging, 1e-3) is None
+    assert train.steps_to_target(falling[0.001], 3.5) == 501

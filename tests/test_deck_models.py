@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 import tinygrad_adam as tg
-from tinygrad_adam import data, nn, optim
+from tinygrad_adam import data, nn, optim, train
 
 GOLDENS = Path(__file__).parent / "goldens"
 MODELS = json.loads((GOLDENS / "deck_models.json").read_text(encoding="utf-8"))
@@ -94,7 +94,7 @@ def test_linear_regression_reaches_least_squares():
     losses, last, model = regress(1.0, 1000)
     assert last == pytest.approx(REGRESSION["ols_mse"], rel=1e-8)
     np.testing.assert_allclose(model.weight.data[0], REGRESSION["ols_w"], rtol=0, atol=1e-8)
-    reached = optim.steps_to_target(losses[1:], 1.01 * REGRESSION["ols_mse"])
+    reached = train.steps_to_target(losses[1:], 1.01 * REGRESSION["ols_mse"])
     assert reached == REGRESSION["lr1_steps_to_within_1pct_of_ols"]
 
 
@@ -319,7 +319,7 @@ def test_rosenbrock(name):
     assert int(np.argmin(history[1:])) == golden["argmin_1000"] == 999
     first = golden["first_f_below_1e_3"]
     expected = first if first is not None and first <= 1000 else None
-    assert optim.steps_to_target(history[1:], 1e-3) == expected
+    assert train.steps_to_target(history[1:], 1e-3) == expected
 
 
 # --- slide 12: the convolutional network ---------------------------------------------------------

@@ -226,7 +226,7 @@ def test_rosenbrock(name):
             assert (x, y) == pytest.approx((expected["x"], expected["y"]), abs=1e-9)
     reached = golden["first_f_below_1e_3"]
     expected = reached if reached is not None and reached <= steps else None
-    assert optim.steps_to_target(history, 1e-3) == expected
+    assert tg.train.steps_to_target(history, 1e-3) == expected
 
 
 def test_rates_of_slide_10():
@@ -792,14 +792,3 @@ def test_bad_rates_of_a_schedule_change_nothing(rate):
     assert p.tolist() == [1.0]
     assert not optimizer.state
     assert optimizer.param_groups[0]["updates"] == 0
-
-
-def test_steps_to_target():
-    nan = math.nan
-    assert optim.steps_to_target([3.0, 1.0, 0.1], 1.0) == 2
-    assert optim.steps_to_target([3.0, nan, 0.1, 0.0], 0.5) == 3
-    assert optim.steps_to_target([3.0, nan, nan], 0.5) is None
-    assert optim.steps_to_target([], 0.5) is None
-    assert optim.steps_to_target(np.array([0.0]), 0.0) == 1
-    with pytest.raises(tg.errors.ArgumentError):
-        optim.steps_to_target([1.0], nan)

@@ -15,8 +15,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_adam as tg
-from tinygrad_adam import nn, serialization
-from tinygrad_adam.errors import ArgumentError, DataError, DeviceError, DTypeError, StateDictError
+from tinygrad_adam import files, nn, serialization
+from tinygrad_adam.errors import (
+    ArgumentError,
+    DataError,
+    DeviceError,
+    DTypeError,
+    MissingPackageError,
+    StateDictError,
+)
 
 DTYPES = [
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -268,7 +275,7 @@ def test_a_failed_write_keeps_the_old_file_and_no_other(step, failure, tmp_path,
     def fail(*args):
         raise failure
 
-    monkeypatch.setattr(serialization.os, step, fail)
+    monkeypatch.setattr(files.os, step, fail)
     expected = DataError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         tg.save({"x": tg.zeros(2)}, path)
@@ -282,7 +289,7 @@ def test_an_interrupted_block_keeps_the_old_file_and_no_other(tmp_path):
     path.write_bytes(b"old")
 
     def write_half():
-        with serialization.atomic_file(path) as file:
+        with files.atomic_file(path) as file:
             file.write(b"half")
             file.flush()
             assert path.read_bytes() == b"old"
@@ -299,7 +306,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "x.safetensors"
     tg.save({"x": tg.ones(2)}, path)
     code = (
-        "import os, signal, sys; from tinygrad_adam.serialization import atomic_file\n"
+        "import os, signal, sys; from tinygrad_adam.files import atomic_file\n"
         "with atomic_file(sys.argv[1]) as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -348,7 +355,7 @@ def test_long_names_and_plain_strings_work(tmp_path):
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ImportError, match="pip install safetensors"):
+    with pytest.raises(MissingPackageError, match="pip install safetensors"):
         tg.load(tmp_path / "x")
 
 

@@ -15,37 +15,33 @@ import pytest
 import tinygrad_adam as tg
 from tinygrad_adam import nn
 from tinygrad_adam.autograd import vocabulary
-from tinygrad_adam.data import DataLoader
+from tinygrad_adam.cli.folder import RunFolder
+from tinygrad_adam.cli.jobs import JOBS, Settings
+from tinygrad_adam.cli.models import ConvNet, sigmoid_net
+from tinygrad_adam.cli.optimizers import OPTIMIZERS, make_optimizer
+from tinygrad_adam.cli.race import convergence_table, race, rosenbrock
+from tinygrad_adam.data import DataLoader, Shifted
 from tinygrad_adam.errors import (
     ArgumentError,
     DataError,
     DeviceError,
+    Diverged,
     ShapeError,
     TinygradError,
 )
 from tinygrad_adam.nn.functional import mse_loss
 from tinygrad_adam.train import (
-    JOBS,
-    OPTIMIZERS,
-    ConvNet,
     Mean,
-    Settings,
-    Shifted,
+    Report,
+    TerminalReport,
     accuracy,
     binary_accuracy,
-    convergence_table,
     evaluate,
     fit,
-    make_optimizer,
     predict,
-    race,
-    rosenbrock,
-    sigmoid_net,
+    progress,
+    steps_to_target,
 )
-from tinygrad_adam.train import report as report_module
-from tinygrad_adam.train.jobs import Diverged
-from tinygrad_adam.train.output import RunFolder
-from tinygrad_adam.train.report import Report, TerminalReport
 
 NAN, INF = math.nan, math.inf
 
@@ -249,6 +245,16 @@ def test_accuracies():
 
 
 # --- moved images -------------------------------------------------------------------------------
+
+
+def test_steps_to_target():
+    assert steps_to_target([3.0, 1.0, 0.1], 1.0) == 2
+    assert steps_to_target([3.0, NAN, 0.1, 0.0], 0.5) == 3
+    assert steps_to_target([3.0, NAN, NAN], 0.5) is None
+    assert steps_to_target([], 0.5) is None
+    assert steps_to_target(np.array([0.0]), 0.0) == 1
+    with pytest.raises(ArgumentError):
+        steps_to_target([1.0], NAN)
 
 
 def moves(image, most):
@@ -559,7 +565,7 @@ def test_rows_line_up(capsys):
 
 def test_the_bar_reads_the_loss_only_when_it_is_due(monkeypatch, capsys):
     clock = [0.0]
-    monkeypatch.setattr(report_module.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
     read = []
 
     class Loss:

@@ -67,7 +67,7 @@ bool = _np.dtype(_np.bool_)
 _LATER = ("compat", "data", "plot", "train")
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
-    _INTERNAL = {"creation", "inplace", "kernels", "ops", "printing", "serialization"}
+    _INTERNAL = {"creation", "files", "inplace", "kernels", "ops", "printing", "serialization"}
     __all__ = sorted(n for n in globals() if not n.startswith("_") and n not in _INTERNAL)
 
     def __getattr__(name: str) -> object:

@@ -10,9 +10,13 @@ __all__ = [
     "DTypeError",
     "DataError",
     "DeviceError",
+    "Diverged",
     "GraphError",
     "GraphFreedError",
     "InPlaceError",
+    "MissingPackageError",
+    "ModuleError",
+    "ModuleStateError",
     "OutOfRangeError",
     "ShapeError",
     "StateDictError",
@@ -62,3 +66,19 @@ class GraphFreedError(GraphError):
 
 class InPlaceError(GraphError):
     """An in-place change that would make, or has made, a gradient wrong."""
+
+
+class ModuleError(TinygradError, TypeError):
+    """A member of a kind that a module cannot hold, or cannot hold under that name."""
+
+
+class ModuleStateError(TinygradError, AttributeError):
+    """A module used before its ``__init__`` has run."""
+
+
+class Diverged(TinygradError, ArithmeticError):
+    """A loss or outputs of a model that are no longer finite numbers."""
+
+
+class MissingPackageError(TinygradError, ImportError):
+    """Another package that this call needs and that is not installed."""

@@ -10,15 +10,14 @@ import contextlib
 import importlib
 import operator
 import os
-import secrets
-import stat
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from .device import Device, asarray, to_device
-from .errors import ArgumentError, DataError, DTypeError
+from .errors import ArgumentError, DataError, DTypeError, MissingPackageError
+from .files import atomic_file
 from .tensor import Tensor
 
 __all__ = ["load", "save"]
@@ -68,7 +67,7 @@ def save(
         If an array's type has no place in the format.
     DataError
         If the file cannot be written; an old one is then intact.
-    ImportError
+    MissingPackageError
         If safetensors is not installed.
 
     Examples
@@ -114,7 +113,7 @@ def load(path: str | os.PathLike[str], device: Device | str | None = None) -> di
         If the file is missing, truncated, corrupt, or holds an unsupported type.
     DeviceError
         If there is no such device.
-    ImportError
+    MissingPackageError
         If safetensors is not installed.
 
     Examples
@@ -159,7 +158,7 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     ------
     DataError
         If the file is missing, truncated or corrupt.
-    ImportError
+    MissingPackageError
         If safetensors is not installed.
     """
     safetensors = _safetensors("safetensors")
@@ -169,63 +168,6 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         safetensors.safe_open(name, framework="np") as file,
     ):
         return dict(file.metadata() or {})
-
-
-@contextlib.contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a new file for writing that takes the place of `path` if the block succeeds.
-
-    Whatever interrupts the block leaves the old file as it was and no temporary file behind.  The
-    new file has the old one's permissions, or those of the process's umask.  A symbolic link is
-    followed.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file to make or replace.
-
-    Raises
-    ------
-    OSError
-        If the directory cannot be written.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> path = os.path.join(tempfile.mkdtemp(), "log.bin")
-    >>> with atomic_file(path) as file:
-    ...     _ = file.write(b"done")
-    >>> os.listdir(os.path.dirname(path))
-    ['log.bin']
-    """
-    target = os.path.realpath(os.fsdecode(path))
-    directory, base = os.path.split(target)
-    temporary = os.path.join(directory, f".{base[:40]}.{secrets.token_hex(4)}.tmp")
-    # Mode "x" and not tempfile: that one makes files only their owner can read.
-    file = open(temporary, "xb")  # noqa: SIM115
-    try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if os.path.exists(target):
-            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    _sync_directory(directory)
-
-
-def _sync_directory(directory: str) -> None:
-    """Make the renaming itself survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    # The file is complete and in place; some network file systems cannot sync a directory.
-    with contextlib.suppress(OSError):
-        os.fsync(descriptor)
-    os.close(descriptor)
 
 
 def _check_state(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -308,7 +250,7 @@ def _safetensors(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "saving and loading tensors needs the safetensors package; "
             "install it with pip install safetensors"
         ) from error

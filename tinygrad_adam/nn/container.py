@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, SupportsIndex, overload
 
-from ..errors import ArgumentError, OutOfRangeError
+from ..errors import ArgumentError, ModuleError, OutOfRangeError
 from .module import Module
 
 __all__ = ["ModuleList", "Sequential"]
@@ -20,7 +20,7 @@ class _Listed(Module):
 
         Raises
         ------
-        TypeError
+        ModuleError
             If it is not a `Module`.
         ArgumentError
             If an entry is called like that number already.
@@ -45,7 +45,7 @@ class _Listed(Module):
 
         Raises
         ------
-        TypeError
+        ModuleError
             If it is not a `Module`.
         OutOfRangeError
             If `index` is not between minus the length and the length.
@@ -54,7 +54,7 @@ class _Listed(Module):
         if position != len(modules):
             self._name_at(position)
         if not isinstance(module, Module):
-            raise TypeError(
+            raise ModuleError(
                 f"{type(self).__name__}.insert: a Module instance is expected, "
                 f"got a {type(module).__name__}"
             )
@@ -80,7 +80,7 @@ class _Listed(Module):
     def _check(self, name: str, module: Module) -> None:
         """Raise what adding `module` under a new `name` would."""
         if not isinstance(module, Module):
-            raise TypeError(
+            raise ModuleError(
                 f"{type(self).__name__}: entry {name!r} is a {type(module).__name__}; "
                 "a Module instance is expected"
             )
@@ -106,7 +106,7 @@ class _Listed(Module):
     def __setitem__(self, index: SupportsIndex, module: Module) -> None:
         name = self._name_at(index)
         if not isinstance(module, Module):
-            raise TypeError(
+            raise ModuleError(
                 f"{type(self).__name__}: entry {name!r} can be replaced by a Module only, "
                 f"not by a {type(module).__name__}"
             )

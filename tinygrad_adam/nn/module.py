@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..device import Array, Device, device_guard, to_device
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ModuleError, ModuleStateError
 from ..tensor import Tensor
 from .parameter import Parameter
 from .settings import float_type
@@ -153,7 +153,7 @@ class Module:
         owner = type(self).__name__
         expected = _KINDS[kind]
         if "_members" not in self.__dict__:
-            raise AttributeError(
+            raise ModuleStateError(
                 f"{owner}: cannot assign {kind} {name!r} before Module.__init__() has run; "
                 "call super().__init__() first in __init__"
             )
@@ -164,7 +164,7 @@ class Module:
             )
         if value is not None and not isinstance(value, expected):
             advice = "; wrap it in nn.Parameter, or copy its values with copy_ under no_grad"
-            raise TypeError(
+            raise ModuleError(
                 f"{owner}: cannot assign {type(value).__name__} as {kind} {name!r}; "
                 f"{expected.__name__} or None expected"
                 + (advice if isinstance(value, Tensor) else "")

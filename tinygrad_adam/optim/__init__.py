@@ -6,7 +6,6 @@ and saving, and :mod:`~tinygrad_adam.optim.executor` runs the rule fast.
 
 from . import schedules
 from .adam import Adam, AdamW, AdamWithDecay
-from .analysis import steps_to_target
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .sgd import SGD
@@ -19,5 +18,4 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "schedules",
-    "steps_to_target",
 ]

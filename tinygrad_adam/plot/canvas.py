@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..device import asarray
 from ..errors import ArgumentError, DataError
-from ..serialization import atomic_file
+from ..files import atomic_file
 from ..tensor import Tensor
 
 if TYPE_CHECKING:

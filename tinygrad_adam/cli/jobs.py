@@ -17,20 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import plot
-from ..data import DataLoader, breast_cancer, linear_regression, mnist, normalize_images
+from ..data import (
+    DataLoader,
+    Shifted,
+    breast_cancer,
+    linear_regression,
+    mnist,
+    normalize_images,
+)
 from ..device import Device, manual_seed, synchronize
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError, Diverged
 from ..nn import Module
 from ..nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from ..optim.settings import number
-from ..plot.canvas import host
 from ..tensor import Tensor
-from .augment import Shifted
-from .loop import Epoch, Measure, evaluate, fit, predict
-from .metrics import accuracy, binary_accuracy
+from ..train import Epoch, Report, accuracy, binary_accuracy, evaluate, fit, predict
+from ..train.loop import Measure
 from .models import ConvNet, linear_model, sigmoid_net
 from .optimizers import OPTIMIZERS, make_optimizer
-from .report import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = [
     "JOBS",
     "BreastCancer",
-    "Diverged",
     "Job",
     "LinearRegression",
     "Mnist",
@@ -51,10 +54,6 @@ Pair = tuple[NDArray[Any], NDArray[Any]]
 # Up to twice as many epochs are all shown; longer runs show about this many.
 _ROWS = 10
 _EVALUATION_BATCH = 500
-
-
-class Diverged(ArithmeticError):
-    """The loss or the model's outputs are no longer finite numbers."""
 
 
 @dataclass(frozen=True)
@@ -332,7 +331,7 @@ class LinearRegression(Job):
     def _conclude(
         self, outputs: Tensor, targets: NDArray[Any]
     ) -> tuple[dict[str, float], dict[str, Figure]]:
-        predicted = host(outputs)
+        predicted = outputs.cpu().numpy()
         mse = float(np.mean((predicted - targets) ** 2))
         inputs = np.column_stack([self._train[0], np.ones(len(targets))])
         solution = np.linalg.lstsq(inputs, targets, rcond=None)[0]
@@ -374,7 +373,7 @@ class BreastCancer(Job):
     ) -> tuple[dict[str, float], dict[str, Figure]]:
         from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
-        logits = host(outputs)
+        logits = outputs.cpu().numpy()
         guesses = (logits > 0).astype(np.int64)
         precision, recall, _ = precision_recall_curve(targets.ravel(), logits.ravel())
         true = Tensor(targets).to(outputs.device)
@@ -426,7 +425,7 @@ class Mnist(Job):
     def _conclude(
         self, outputs: Tensor, targets: NDArray[Any]
     ) -> tuple[dict[str, float], dict[str, Figure]]:
-        guesses = host(outputs.argmax(1))
+        guesses = outputs.argmax(1).cpu().numpy()
         metrics = {
             "test_loss": self.loss_fn(outputs, Tensor(targets).to(outputs.device)).item(),
             "test_accuracy": float(np.mean(guesses == targets)),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..data import DataLoader
 from ..device import Array, array_module, device_guard, to_device
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
+from .loader import DataLoader
 
 __all__ = ["Shifted"]
 

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import plot
 from ..creation import tensor
 from ..errors import ArgumentError
-from ..optim import Optimizer, steps_to_target
+from ..optim import Optimizer
+from ..optim.settings import number
 from ..tensor import Tensor
+from ..train import make_report, steps_to_target
+from .folder import RunFolder, versions
+from .optimizers import make_optimizer
 
-__all__ = ["Convergence", "Race", "convergence_table", "race", "rosenbrock"]
+__all__ = [
+    "CONTESTANTS",
+    "Convergence",
+    "Race",
+    "compare",
+    "convergence_table",
+    "race",
+    "rosenbrock",
+]
+
+# Per contestant its name in the figures and a learning rate near its best for 1000 updates.
+CONTESTANTS = {
+    "adam": ("Adam", 0.02),
+    "sgd": ("SGD", 0.002),
+    "momentum": ("SGD with momentum", 0.002),
+    "rmsprop": ("RMSprop", 0.005),
+}
 
 
 def rosenbrock(x: Any, y: Any) -> Any:
@@ -167,3 +190,69 @@ def convergence_table(
             )
         )
     return rows
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Run ``tinygrad-adam compare``: race the contestants, and save and print the result."""
+    folder = RunFolder("compare", arguments.out)
+    tolerance = number("--tolerance", arguments.tolerance, above=0.0)
+    rates = {name: rate for name, (_, rate) in CONTESTANTS.items()} | _rates(arguments.lr)
+    titles = {name: f"{CONTESTANTS[name][0]}, lr {rate:g}" for name, rate in rates.items()}
+    if arguments.steps < 1:
+        raise ArgumentError(f"--steps must be at least 1, got {arguments.steps}")
+    report = make_report()
+    settings = {"steps": arguments.steps, "tolerance": tolerance, "lr": rates, **versions()}
+    with folder:
+        with report.working(arguments.steps * len(rates), "updates"):
+            histories, paths = race(
+                {
+                    title: partial(make_optimizer, name, lr=rates[name])
+                    for name, title in titles.items()
+                },
+                arguments.steps,
+                on_step=lambda title: report.advance(1, title),
+            )
+        rows = convergence_table(histories, tolerance=tolerance)
+        with report.busy("drawing the figures"):
+            paths_figure = plot.paths_on_contours(
+                rosenbrock, paths, xlim=(-1.6, 1.6), ylim=(-0.6, 1.8), minimum=(1.0, 1.0)
+            )
+            folder.write_figures(
+                {"comparison": plot.optimizer_comparison(histories), "paths": paths_figure}
+            )
+        folder.write_json("settings.json", settings)
+        results = [row._asdict() | {"history": histories[row.name]} for row in rows]
+        folder.write_json("metrics.json", {"optimizers": results})
+    report.line(f"Rosenbrock's function from (-1, 1), {arguments.steps} updates each")
+    report.table(
+        ("optimizer", "best value", f"updates to {tolerance:g}", "last value"),
+        [
+            (
+                row.name,
+                f"{row.best:.3g}",
+                "never" if row.steps is None else str(row.steps),
+                f"{histories[row.name][-1]:.3g}"
+                if row.diverged is None
+                else f"diverged at {row.diverged}",
+            )
+            for row in rows
+        ],
+    )
+    report.line(folder.saved())
+
+
+def _rates(given: Sequence[str]) -> dict[str, float]:
+    """Read ``NAME=RATE`` arguments."""
+    rates = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in CONTESTANTS:
+            raise ArgumentError(
+                f"--lr takes NAME=RATE with one of {', '.join(CONTESTANTS)}, got {text!r}"
+            )
+        try:
+            rate: Any = float(value)
+        except ValueError:
+            rate = value
+        rates[name] = number(f"--lr {name}", rate, above=0.0)
+    return rates

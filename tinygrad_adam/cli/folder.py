@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .. import plot
+from .. import __version__, plot
 from ..errors import ArgumentError, DataError
 from ..serialization import save
 
@@ -141,6 +141,11 @@ class RunFolder:
             shutil.rmtree(self._hidden, ignore_errors=True)
             self._remove_made()
 
+    def saved(self) -> str:
+        """Return one line about where the files are now, and which."""
+        names = ", ".join(sorted(file.name for file in self.path.iterdir()))
+        return f"saved in {self.path}: {names}"
+
     def _put_in_place(self) -> None:
         if self.path == self._hidden.parent:
             for file in sorted(self._hidden.iterdir()):
@@ -168,8 +173,6 @@ class RunFolder:
 
 def versions() -> dict[str, str]:
     """Return what a run depends on besides its settings."""
-    from .. import __version__
-
     return {
         "tinygrad_adam": __version__,
         "numpy": np.__version__,

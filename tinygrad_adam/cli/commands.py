@@ -1,4 +1,4 @@
-"""The command line: ``tinygrad-adam train`` and ``tinygrad-adam compare``."""
+"""The arguments of the command line, and how a command ends."""
 
 from __future__ import annotations
 
@@ -10,26 +10,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from . import __version__, plot
-from .errors import ArgumentError, TinygradError
-from .optim.settings import number
-from .train import JOBS, OPTIMIZERS, Settings, convergence_table, make_optimizer, race, rosenbrock
-from .train.jobs import Diverged
-from .train.output import RunFolder, versions
-from .train.report import Report, make_report
+from .. import __version__
+from ..errors import Diverged, TinygradError
+from ..train import make_report
+from .folder import RunFolder, versions
+from .jobs import JOBS, Settings
+from .optimizers import OPTIMIZERS
+from .race import CONTESTANTS, compare
 
 __all__ = ["main"]
-
-# Per contestant its name in the figures and a learning rate near its best for 1000 updates.
-_CONTESTANTS = {
-    "adam": ("Adam", 0.02),
-    "sgd": ("SGD", 0.002),
-    "momentum": ("SGD with momentum", 0.002),
-    "rmsprop": ("RMSprop", 0.005),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,9 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _ended_by_signals():
             arguments.command(arguments)
     except TinygradError as error:
-        return _failed(error, 2)
-    except Diverged as error:
-        return _failed(error, 1)
+        return _failed(error, 1 if isinstance(error, Diverged) else 2)
     except KeyboardInterrupt:
         return _failed("interrupted", 130)
     except BrokenPipeError:
@@ -156,31 +145,31 @@ def _parser() -> argparse.ArgumentParser:
     _add_out(train, "<job>")
     train.set_defaults(command=_train)
 
-    compare = commands.add_parser(
+    race = commands.add_parser(
         "compare",
         help="race optimizers on Rosenbrock's function",
         description="Race optimizers on Rosenbrock's function from (-1, 1), and save the figures.",
         allow_abbrev=False,
     )
-    compare.add_argument("--steps", type=int, default=1000, metavar="N", help="default: 1000")
-    compare.add_argument(
+    race.add_argument("--steps", type=int, default=1000, metavar="N", help="default: 1000")
+    race.add_argument(
         "--tolerance",
         type=float,
         default=1e-3,
         metavar="VALUE",
         help="the value that counts as converged; default: 0.001",
     )
-    compare.add_argument(
+    race.add_argument(
         "--lr",
         action="append",
         default=[],
         metavar="NAME=RATE",
         help="another learning rate for one of "
-        + ", ".join(f"{name} ({rate:g})" for name, (_, rate) in _CONTESTANTS.items())
+        + ", ".join(f"{name} ({rate:g})" for name, (_, rate) in CONTESTANTS.items())
         + "; may be repeated",
     )
-    _add_out(compare, "compare")
-    compare.set_defaults(command=_compare)
+    _add_out(race, "compare")
+    race.set_defaults(command=compare)
     return parser
 
 
@@ -218,78 +207,4 @@ def _train(arguments: argparse.Namespace) -> None:
     report.table(
         ("", ""), [(name.replace("_", " "), f"{v:.6g}") for name, v in outcome.metrics.items()]
     )
-    _saved(folder, report)
-
-
-def _compare(arguments: argparse.Namespace) -> None:
-    folder = RunFolder("compare", arguments.out)
-    tolerance = number("--tolerance", arguments.tolerance, above=0.0)
-    rates = {name: rate for name, (_, rate) in _CONTESTANTS.items()} | _rates(arguments.lr)
-    titles = {name: f"{_CONTESTANTS[name][0]}, lr {rate:g}" for name, rate in rates.items()}
-    if arguments.steps < 1:
-        raise ArgumentError(f"--steps must be at least 1, got {arguments.steps}")
-    report = make_report()
-    settings = {"steps": arguments.steps, "tolerance": tolerance, "lr": rates, **versions()}
-    with folder:
-        with report.working(arguments.steps * len(rates), "updates"):
-            histories, paths = race(
-                {
-                    title: partial(make_optimizer, name, lr=rates[name])
-                    for name, title in titles.items()
-                },
-                arguments.steps,
-                on_step=lambda title: report.advance(1, title),
-            )
-        rows = convergence_table(histories, tolerance=tolerance)
-        with report.busy("drawing the figures"):
-            paths_figure = plot.paths_on_contours(
-                rosenbrock, paths, xlim=(-1.6, 1.6), ylim=(-0.6, 1.8), minimum=(1.0, 1.0)
-            )
-            folder.write_figures(
-                {"comparison": plot.optimizer_comparison(histories), "paths": paths_figure}
-            )
-        folder.write_json("settings.json", settings)
-        results = [row._asdict() | {"history": histories[row.name]} for row in rows]
-        folder.write_json("metrics.json", {"optimizers": results})
-    report.line(f"Rosenbrock's function from (-1, 1), {arguments.steps} updates each")
-    report.table(
-        ("optimizer", "best value", f"updates to {tolerance:g}", "last value"),
-        [
-            (
-                row.name,
-                f"{row.best:.3g}",
-                "never" if row.steps is None else str(row.steps),
-                f"{histories[row.name][-1]:.3g}"
-                if row.diverged is None
-                else f"diverged at {row.diverged}",
-            )
-            for row in rows
-        ],
-    )
-    _saved(folder, report)
-
-
-def _rates(given: Sequence[str]) -> dict[str, float]:
-    """Read ``NAME=RATE`` arguments."""
-    rates = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or name not in _CONTESTANTS:
-            raise ArgumentError(
-                f"--lr takes NAME=RATE with one of {', '.join(_CONTESTANTS)}, got {text!r}"
-            )
-        try:
-            rate: Any = float(value)
-        except ValueError:
-            rate = value
-        rates[name] = number(f"--lr {name}", rate, above=0.0)
-    return rates
-
-
-def _saved(folder: RunFolder, report: Report) -> None:
-    names = ", ".join(sorted(file.name for file in folder.path.iterdir()))
-    report.line(f"saved in {folder.path}: {names}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    report.line(folder.saved())
