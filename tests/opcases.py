@@ -538,6 +538,8 @@ case("mse_loss:empty", functional("mse_loss", reduction="sum"), R(0, 2), R(0, 2)
 case("binary_cross_entropy_with_logits:pos_weight",
      lambda L, x, t, w: L.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=w),
      R(2, 3), probability(2, 3), Fixed([0.5, 2.0, 3.0]))  # fmt: skip
+case("cross_entropy:labels-map", functional("cross_entropy"), R(2, 3, 2),
+     Fixed([[0, 2], [1, 1]]), torch=None)  # fmt: skip
 case("cross_entropy:weight", weighing("cross_entropy"), R(3, 3), LABELS, CLASS_WEIGHT)
 case("cross_entropy:single-probabilities", functional("cross_entropy"), R(3), probability(3))
 

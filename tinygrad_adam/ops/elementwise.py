@@ -267,9 +267,10 @@ cos = unary(
 
 
 def _sigmoid(xp: Any, x: Any) -> Any:
-    # e^-|x| never overflows, and e / (1 + e) keeps its digits where 1 - 1 / (1 + e) loses them.
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+    with np.errstate(over="ignore"):  # where e^-x is too large, its inverse is 0
+        e = xp.exp(-x)
+    e += 1
+    return 1 / e
 
 
 tanh = unary(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
@@ -15,7 +16,7 @@ from .elementwise import abs as absolute
 from .elementwise import add, mul, sub, where
 from .index import check_classes, gather
 from .linear import same_type
-from .reduce import in_single, mean, sum
+from .reduce import in_single, mean, sum, total
 from .shape import reshape, squeeze, unsqueeze
 from .softmax import log_softmax
 
@@ -113,17 +114,18 @@ def _reduced(loss: Any, weight: Any, reduction: str) -> Any:
 # --- regression ---------------------------------------------------------------------------------
 
 
+# Up to so many squares are added up by a dot product: of more, in float32, digits would be lost.
+FEW = 4096
+
+
 def _squares(xp: Any, x: Any, t: Any, *, mean: bool) -> Any:
-    d = x - t
-    d *= d
-    return xp.sum(d) / d.size if mean else xp.sum(d)
+    d = (x - t).reshape(-1)
+    loss = d @ d if d.size <= FEW else xp.sum(xp.square(d, out=d))
+    return loss / d.size if mean else loss
 
 
 def _slope(F: Any, g: Any, x: Any, t: Any, mean: bool) -> Any:
-    size = 1
-    for n in x.shape:
-        size *= n
-    return (x - t) * (g * (2 / size if mean else 2.0))
+    return (x - t) * (g * (2 / math.prod(x.shape) if mean else 2.0))
 
 
 SQUARES = op(
@@ -258,15 +260,27 @@ def binary_cross_entropy(
     return _reduced(apply(BCE, (input, target)), weight, reduction)
 
 
-def _logit_bce(xp: Any, x: Any, t: Any) -> Any:
-    return xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))
+def _logit_bce(xp: Any, x: Any, t: Any, *, reduction: str) -> Any:
+    e = xp.exp(-xp.abs(x))
+    loss = xp.maximum(x, 0)
+    loss -= x * t
+    loss += xp.log1p(e)
+    if reduction == "none":
+        return loss
+    loss = xp.sum(loss)
+    return loss / x.size if reduction == "mean" else loss
+
+
+def _each(g: Any, x: Any, reduction: str) -> Any:
+    """Return the gradient of each element's loss, given that of their reduction."""
+    return g * (1 / math.prod(x.shape)) if reduction == "mean" else g
 
 
 LOGIT_BCE = op(
     "binary_cross_entropy_with_logits",
     _logit_bce,
-    x=lambda F, g, x, t: g * (F.sigmoid(x) - t),
-    t=lambda F, g, x: -g * x,
+    x=lambda F, g, x, t, reduction: _each(g, x, reduction) * (F.sigmoid(x) - t),
+    t=lambda F, g, x, reduction: _each(g, x, reduction) * -x,
 )
 
 
@@ -309,16 +323,40 @@ def binary_cross_entropy_with_logits(
     name = "binary_cross_entropy_with_logits"
     _check(name, input, target, reduction)
     _check_weights(name, input, weight=weight, pos_weight=pos_weight)
+    whole: dict[str, Any] = {"reduction": "none"}
     if pos_weight is None:
-        return _reduced(apply(LOGIT_BCE, (input, target)), weight, reduction)
+        if weight is None and reduction != "none":
+            return in_single(LOGIT_BCE, (input, target), {"reduction": reduction})
+        return _reduced(apply(LOGIT_BCE, (input, target), whole), weight, reduction)
     with device_guard(target._data):
         zero = variable(target._data * 0)
-    softplus = apply(LOGIT_BCE, (-input, zero))  # ln(1 + e^-x)
+    softplus = apply(LOGIT_BCE, (-input, zero), whole)  # ln(1 + e^-x)
     emphasis = (pos_weight - 1) * target + 1
     return _reduced((1 - target) * input + emphasis * softplus, weight, reduction)
 
 
 # --- many classes -------------------------------------------------------------------------------
+
+
+def _cross_entropy(xp: Any, x: Any, *, index: Array, mean: bool, memo: list[Any]) -> Any:
+    d = x - xp.max(x, axis=1, keepdims=True)
+    losses = -xp.take_along_axis(d, index, 1)
+    e = xp.exp(d, out=d)
+    s = total(xp, e, (1,), True)
+    losses += xp.log(s)
+    memo[:] = e, s
+    loss = xp.sum(losses)
+    return loss / losses.size if mean else loss
+
+
+def _cross_entropy_slope(F: Any, g: Any, x: Any, index: Array, mean: bool) -> Any:
+    if mean:
+        g = g * (1 / index.size)
+    hits = F.put_along(F.broadcast_to(g, shape=index.shape), index=index, axis=1, shape=x.shape)
+    return F.softmax(x, axis=1) * g - hits
+
+
+CROSS_ENTROPY = op("cross_entropy", _cross_entropy, x=_cross_entropy_slope)
 
 
 def _check_labels(name: str, input: Any, target: Any, weight: Any, ignore: int) -> None:
@@ -485,6 +523,19 @@ def cross_entropy(
         return _reduced(loss, None, reduction)
     _check_labels(name, input, target, weight, ignore_index)
     _check_not_empty(name, input._data, reduction)
+    t = target._data
+    if (
+        axis
+        and weight is None
+        and not label_smoothing
+        and reduction != "none"
+        and t.size
+        and isinstance(t, np.ndarray)  # a GPU is not asked what is ignored: that would wait for it
+        and not (t == ignore_index).any()
+    ):
+        index = np.expand_dims(t, 1)
+        settings = {"index": index, "mean": reduction == "mean", "memo": []}
+        return in_single(CROSS_ENTROPY, (input,), settings)
     logp = log_softmax(input, axis)
     loss = _nll(logp, target, weight, ignore_index, reduction)
     if not label_smoothing:
