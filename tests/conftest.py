@@ -8,7 +8,6 @@ import pytest
 from hypothesis import settings
 
 import tinygrad_adam as tg
-import tinygrad_adam.nn
 from tinygrad_adam.autograd import OPS
 from tinygrad_adam.device import cuda_is_available, default_generator
 
@@ -27,13 +26,15 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(autouse=True)
 def _defaults():
-    """Put back the default element type, device and random stream, whatever a test did to them."""
-    dtype, device, draws = tg.get_default_dtype(), tg.get_default_device(), default_generator()
-    state = draws.get_state()
+    """Start every test with the same random stream, and put back what it may leave changed."""
+    dtype, device, recording = tg.get_default_dtype(), tg.get_default_device(), tg.is_grad_enabled()
+    draws = default_generator().get_state()
+    tg.manual_seed(0)
     yield
     tg.set_default_dtype(dtype)
     tg.set_default_device(device)
-    draws.set_state(state)
+    tg.set_grad_enabled(recording)
+    default_generator().set_state(draws)
 
 
 @pytest.fixture

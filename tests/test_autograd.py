@@ -1,8 +1,6 @@
 """The engine: recording, the backward walk, ownership of gradients, in-place changes, memory."""
 
-import copy
 import gc
-import pickle
 import threading
 import weakref
 
@@ -710,55 +708,6 @@ def test_views_that_died_are_forgotten():
     assert len(x._aliases) <= 128
 
 
-# --- copies and pickles -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
-def test_copies_and_pickles(again):
-    net = tg.nn.Linear(2, 1)
-    net.weight.grad = tg.ones(1, 2)
-    net.tied = net.weight
-    kept = net.state_dict()  # shares the memory
-    twin = again(net)
-    assert type(twin.weight) is tg.nn.Parameter
-    assert twin.tied is twin.weight
-    assert twin.weight.requires_grad
-    assert twin.weight.tolist() == kept["weight"].tolist()
-    assert twin.weight.grad.tolist() == [[1.0, 1.0]]
-    with tg.no_grad():
-        twin.weight.zero_()
-        twin.weight.grad.zero_()
-    assert net.weight.grad.tolist() == [[1.0, 1.0]]
-    assert net.weight.any()
-    frozen = again(tg.tensor(3)[...])
-    assert (frozen.item(), frozen.shape, frozen.requires_grad) == (3, (), False)
-    with pytest.raises(GraphError, match="detach"):
-        again(net.weight * 2)
-
-
-def test_a_subclass_keeps_its_attributes():
-    class Named(tg.Tensor):
-        pass
-
-    t = Named(np.ones(2), requires_grad=True)
-    t.name = ["w"]
-    deep, shallow = copy.deepcopy(t), copy.copy(t)
-    assert (type(deep), deep.name, shallow.name) == (Named, ["w"], ["w"])
-    assert deep.name is not t.name
-
-
-def test_a_shallow_copy_shares_memory_and_its_version():
-    w = leaf([1.0, 2.0])
-    y = (w * w).sum()
-    twin = copy.copy(w)
-    assert twin.data is w.data
-    assert twin.requires_grad
-    with tg.no_grad():
-        twin += 1.0
-    with pytest.raises(InPlaceError):
-        y.backward()
-
-
 # --- hooks --------------------------------------------------------------------------------------
 
 
@@ -1009,49 +958,3 @@ def test_a_new_operation_in_two_lines():
     (g,) = tg.autograd.grad((y * y).sum(), x, create_graph=True)
     (h,) = tg.autograd.grad(g.sum(), x)
     np.testing.assert_array_equal(h.data, [18.0, 18.0])
-
-
-# --- small things of the tensor -----------------------------------------------------------------
-
-
-def test_format():
-    assert f"{tg.tensor(1.23456):.2f}" == "1.23"
-    assert f"{tg.tensor([[0.5]]):6.1f}|" == "   0.5|"
-    assert f"{tg.ones(2)}" == repr(tg.ones(2))
-    with pytest.raises(DTypeError, match=r"\.2f.*\(2,\)"):
-        f"{tg.ones(2):.2f}"
-
-
-def test_membership():
-    x = tg.tensor([1.0, 2.0])
-    assert 2 in x
-    assert tg.tensor(3.0) not in x
-    for nonsense in ("a", None):
-        with pytest.raises(DTypeError, match=type(nonsense).__name__):
-            nonsense in x  # noqa: B015
-
-
-def test_type_as_wants_a_tensor():
-    with pytest.raises(DTypeError, match="int"):
-        tg.ones(1).type_as(5)
-
-
-def test_booleans_are_not_subtracted():
-    b = tg.tensor([True, False])
-    for subtract in (
-        lambda: b - 1,
-        lambda: 1 - b,
-        lambda: b - 1.5,
-        lambda: b - tg.ones(2),
-        lambda: tg.sub(b, b),
-    ):
-        with pytest.raises(DTypeError, match="bool"):
-            subtract()
-
-
-def test_where_as_a_method():
-    x = leaf([1.0, -2.0])
-    y = x.where(x > 0, 5.0)
-    assert y.tolist() == [1.0, 5.0]
-    y.sum().backward()
-    assert x.grad.tolist() == [1.0, 0.0]

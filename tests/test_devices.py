@@ -571,7 +571,7 @@ def test_zeroing_gradients_on_the_device(cp):
 def test_a_model_moves_in_the_middle_of_training(cp):
     """Optimiser state follows; accumulated gradients too."""
 
-    def run(places):
+    def parameters_after(places):
         tg.manual_seed(1)
         net = MODELS["perceptron"][0]().double()
         rule = optim.Adam(net.parameters(), lr=0.01, amsgrad=True)
@@ -587,8 +587,8 @@ def test_a_model_moves_in_the_middle_of_training(cp):
             } == {place}
         return [p.tolist() for p in net.parameters()]
 
-    a = run(["cpu"] * 5)
-    b = run(["cuda:1", "cuda:1", "cpu", "cuda:0", "cuda:1"])
+    a = parameters_after(["cpu"] * 5)
+    b = parameters_after(["cuda:1", "cuda:1", "cpu", "cuda:0", "cuda:1"])
     for one, other in zip(a, b, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-13)
 

@@ -51,7 +51,7 @@ def figures(folder):
     return {file.stem for file in folder.iterdir()}
 
 
-def run(name, out, *args, **settings):
+def run_example(name, out, *args, **settings):
     """Call an example's `main` and check its figures; return its results."""
     main = runpy.run_path(str(ROOT / "examples" / f"{name}.py"))["main"]
     results = main(out / "figures", *args, **settings)
@@ -87,14 +87,14 @@ def test_adam_by_hand(tmp_path, monkeypatch, capsys):
 
 
 def test_linear_regression(tmp_path, capsys):
-    results = run("slide03_linear_regression", tmp_path)
+    results = run_example("slide03_linear_regression", tmp_path)
     assert_same_text(capsys.readouterr().out, documented("slide03_linear_regression"))
     assert results["best"] == pytest.approx(0.010183269710035418, rel=1e-8)
     assert results["final"] == pytest.approx(results["best"], rel=1e-8)
 
 
 def test_breast_cancer(tmp_path, capsys):
-    results = run("slide05_breast_cancer", tmp_path)
+    results = run_example("slide05_breast_cancer", tmp_path)
     assert_same_text(capsys.readouterr().out, documented("slide05_breast_cancer"))
     accuracy, auc, _ = results["deck"]
     assert accuracy == pytest.approx(71 / 114)
@@ -107,7 +107,7 @@ def test_breast_cancer(tmp_path, capsys):
 
 
 def test_decay(tmp_path, capsys):
-    results = run("slide10_decay", tmp_path, steps=2500)
+    results = run_example("slide10_decay", tmp_path, steps=2500)
     printed, expected = capsys.readouterr().out, documented("slide10_decay")
     schedule = re.compile(r"(.*by \d\.\d %)", re.S)
     assert_same_text(schedule.match(printed)[1], schedule.match(expected)[1])
@@ -126,7 +126,7 @@ def test_what_else_stops_the_bursts():
 
 
 def test_optimizers(tmp_path, capsys):
-    results = run("slide11_optimizers", tmp_path)
+    results = run_example("slide11_optimizers", tmp_path)
     assert_same_text(capsys.readouterr().out, documented("slide11_optimizers"))
     assert list(results["reached"].values()) == [409, 613, None, None, 616, None]
     assert np.isnan(results["histories"]["SGD, lr 0.01"][-1])
@@ -160,7 +160,7 @@ def last_column(table):
 
 
 def test_training_results(tmp_path, capsys):
-    histories = run("slide13_training_results", tmp_path, updates=40)
+    histories = run_example("slide13_training_results", tmp_path, updates=40)
     printed = last_column(capsys.readouterr().out)
     page = last_column(documented("slide13_training_results"))
     assert printed.keys() == page.keys() == histories.keys()
@@ -174,4 +174,4 @@ def test_training_results(tmp_path, capsys):
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "figures").write_text("in the way")
     with pytest.raises(TinygradError, match="cannot be written"):
-        run("slide01_adam_by_hand", tmp_path)
+        run_example("slide01_adam_by_hand", tmp_path)

@@ -372,7 +372,7 @@ def random_index(rng, shape):
     return items[0] if alone and rng.random() < 0.5 else tuple(items)
 
 
-def run(library, x, steps, v):
+def run_program(library, x, steps, v):
     """Run a program: each step reads a part, or writes `v` into it.
 
     Returns the value, whether any place was written twice, and the gradients of `x` and `v`.
@@ -433,7 +433,7 @@ def test_random_programs(seeds):
 
     def outcome(library, *program):
         try:
-            return run(library, *program)
+            return run_program(library, *program)
         except refusals[library]:
             return None
 

@@ -380,7 +380,7 @@ def test_random_programs_agree_with_pytorch(seed):
     values = draw.uniform(0.5, 1.5, (2, 3))
     steps = [(draw.integers(8), draw.integers(2), draw.integers(2)) for _ in range(6)]
 
-    def run(library, x, w):
+    def program(library, x, w):
         y = x * 1.0
         whole, row, other_row = y, y[0], y[1:]
         for what, which, on_row in steps:
@@ -406,8 +406,8 @@ def test_random_programs_agree_with_pytorch(seed):
         (row * other_row).sum().backward()
         return whole, row, other_row, x.grad, w.grad
 
-    ours = run(tg, leaf(values), leaf(values[::-1] + 0.25))
-    theirs = run(
+    ours = program(tg, leaf(values), leaf(values[::-1] + 0.25))
+    theirs = program(
         torch,
         torch.tensor(values, requires_grad=True),
         torch.tensor(values[::-1] + 0.25, requires_grad=True),

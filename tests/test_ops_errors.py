@@ -29,10 +29,10 @@ def i(*values):
 
 
 def assign(index, value):
-    def run(x):
+    def write(x):
         x[index] = value
 
-    return run
+    return write
 
 
 # name: operands, call, error, what the message must hold
@@ -57,7 +57,6 @@ BAD = {
     "clamp nothing": ([f(2)], lambda a: a.clamp(), ArgumentError, ["clamp", "min", "max"]),
     "clamp shapes": ([f(2), f(3)], tg.clamp, ShapeError, ["clamp", "(2,)", "(3,)"]),
     "exp of a list": ([], lambda: tg.exp([1.0]), DTypeError, ["exp", "list"]),
-    "complex": ([], lambda: tg.tensor(np.ones(2) * 1j), DTypeError, ["complex128"]),
     "and of floats": ([f(2)], lambda a: a & a, DTypeError, ["&", "float32"]),
     "not of floats": ([f(2)], lambda a: ~a, DTypeError, ["~", "float32"]),
     "cast": ([f(2)], lambda a: a.to("float31"), DTypeError, ["float31"]),
@@ -228,52 +227,6 @@ BAD = {
                           ["avg_pool2d", "kernel_size", "0"]),
     "avg_pool2d stride": ([f(1, 1, 2, 2)], lambda x: F.avg_pool2d(x, 2, "1"), ArgumentError,
                           ["avg_pool2d", "stride"]),
-}  # fmt: skip
-
-BIG_ENDIAN = np.ones(2, ">f4")
-BAD |= {
-    # making tensors
-    "zeros size": ([], lambda: tg.zeros(-1), ShapeError, ["zeros", "(-1,)"]),
-    "ones size": ([], lambda: tg.ones(2, -1), ShapeError, ["ones", "(2, -1)"]),
-    "empty size": ([], lambda: tg.empty(-1), ShapeError, ["empty", "(-1,)"]),
-    "full size": ([], lambda: tg.full((-1,), 1), ShapeError, ["full", "(-1,)"]),
-    "eye size": ([], lambda: tg.eye(2, -1), ShapeError, ["eye", "(2, -1)"]),
-    "rand size": ([], lambda: tg.rand(-1), ShapeError, ["rand", "(-1,)"]),
-    "randn size": ([], lambda: tg.randn(-1), ShapeError, ["randn", "(-1,)"]),
-    "randint size": ([], lambda: tg.randint(5, (-1,)), ShapeError, ["randint", "(-1,)"]),
-    "zeros size array": ([], lambda: tg.zeros(np.array([2, 3])), DTypeError, ["zeros", "[2, 3]"]),
-    "zeros size twice": ([], lambda: tg.zeros(2, size=3), ArgumentError, ["zeros", "(2,)", "3"]),
-    "zeros type": ([], lambda: tg.zeros(2, dtype="foo"), DTypeError, ["foo"]),
-    "ones wide": ([], lambda: tg.ones(2, dtype=np.longdouble), DTypeError, ["float64"]),
-    "zeros_like": ([], lambda: tg.zeros_like([1]), DTypeError, ["zeros_like", "list"]),
-    "zeros_like type": ([f(2)], lambda a: tg.zeros_like(a, dtype="foo"), DTypeError, ["foo"]),
-    "full range": ([], lambda: tg.full((1,), 300, dtype=tg.uint8), ArgumentError,
-                   ["full", "300", "uint8", "255"]),
-    "full NaN": ([], lambda: tg.full((1,), float("nan"), dtype=tg.int64), ArgumentError,
-                 ["full", "nan", "int64"]),
-    "full int": ([], lambda: tg.full((1,), 2**63), ArgumentError, ["full", "int64"]),
-    "full list": ([], lambda: tg.full((1,), [1, 2]), DTypeError, ["full", "list"]),
-    "full_like range": ([i(1)], lambda a: tg.full_like(a, 300, dtype=tg.int8), ArgumentError,
-                        ["full_like", "300", "int8"]),
-    "tensor range": ([], lambda: tg.tensor([0, 300], dtype=tg.uint8), ArgumentError,
-                     ["tensor", "300", "uint8"]),
-    "tensor NaN": ([], lambda: tg.tensor([float("nan")], dtype=tg.int64), ArgumentError,
-                   ["tensor", "nan", "int64"]),
-    "tensor float": ([], lambda: tg.tensor([2.0**63], dtype=tg.int64), ArgumentError, ["int64"]),
-    "tensor low": ([], lambda: tg.tensor([-300], dtype=tg.uint8), ArgumentError, ["-300"]),
-    "tensor int": ([], lambda: tg.tensor([1, 2**63]), ArgumentError, ["tensor", "int64"]),
-    "tensor longer int": ([], lambda: tg.tensor([-1, 2**70]), ArgumentError, ["int64"]),
-    "tensor text": ([], lambda: tg.tensor(["a"], dtype=tg.int64), DTypeError, ["<U1"]),
-    "tensor wide": ([], lambda: tg.tensor(np.ones(2, np.longdouble)), DTypeError, ["float64"]),
-    "from_numpy order": ([], lambda: tg.from_numpy(BIG_ENDIAN), DTypeError, [">f4", "tensor("]),
-    "arange nothing": ([], lambda: tg.arange(), DTypeError, ["arange", "NoneType"]),
-    "arange text": ([], lambda: tg.arange("3"), DTypeError, ["arange", "str"]),
-    "arange axes": ([f(2)], tg.arange, DTypeError, ["arange", "(2,)"]),
-    "rand integers": ([], lambda: tg.rand(2, dtype=tg.int64), DTypeError, ["rand", "int64"]),
-    "rand_like": ([i(1)], tg.rand_like, DTypeError, ["rand", "int64"]),
-    "randn_like": ([i(1)], tg.randn_like, DTypeError, ["randn", "int64"]),
-    "randn_like list": ([], lambda: tg.randn_like([1.0]), DTypeError, ["randn_like", "list"]),
-    "randperm type": ([], lambda: tg.randperm(2, dtype="foo"), DTypeError, ["foo"]),
 }  # fmt: skip
 
 PAIRED = {

@@ -375,9 +375,6 @@ def test_numpys_words_for_an_axis():
         x.sum(dim=0, axis=1)
 
 
-# --- making tensors -----------------------------------------------------------------------------
-
-
 def test_where_and_powers_of_truths():
     m = tg.tensor([True, False])
     chosen = tg.where(m, True, False)
@@ -386,31 +383,6 @@ def test_where_and_powers_of_truths():
     for y, expected in ((m**True, [True, False]), (m**False, [True, True])):
         assert (y.dtype, y.tolist()) == (tg.bool, expected)
     assert (m**2).tolist() == [1, 0]
-
-
-def test_types_of_what_tensors_are_made_from():
-    big = np.array([1.0, 2.0], ">f4")
-    for t in (tg.tensor(big), tg.as_tensor(big), tg.tensor([1.0, 2.0], dtype=">f4")):
-        assert t.dtype.isnative
-        assert (t.dtype, t.tolist()) == (tg.float32, [1, 2])
-    assert tg.tensor([np.ones(2)]).dtype == tg.float64
-    assert tg.tensor([np.ones(2, np.float32), [1.0, 2.0]]).dtype == tg.float32
-    assert tg.tensor([tg.tensor(1.0), 2.0]).dtype == tg.float32
-    assert tg.tensor([tg.tensor(1.0, dtype=tg.float64), 2.0]).dtype == tg.float64
-    assert tg.arange(tg.tensor(3.0)).dtype == tg.float32
-    assert tg.arange(tg.tensor(3)).dtype == tg.int64
-    # decimals are cut off, and negative numbers wrap in an unsigned type, as in PyTorch
-    assert tg.tensor([1.7, -1.7], dtype=tg.int64).tolist() == [1, -1]
-    assert tg.tensor([-1, 255], dtype=tg.uint8).tolist() == [255, 255]
-    assert tg.tensor([2**63], dtype=tg.float64).tolist() == [2.0**63]
-    assert tg.tensor([-(2.0**63)], dtype=tg.int64).tolist() == [-(2**63)]
-
-
-def test_sizes_and_ends_by_name():
-    for make in (tg.zeros, tg.ones, tg.empty, tg.rand, tg.randn):
-        assert make(size=(2, 3)).shape == make(2, 3).shape == (2, 3)
-    assert tg.full(size=(2,), fill_value=tg.tensor(2.0)).tolist() == [2, 2]
-    assert tg.arange(end=3).tolist() == tg.arange(0, end=3).tolist() == [0, 1, 2]
 
 
 def test_settings_of_windows_as_pytorch_reads_them():
