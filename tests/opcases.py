@@ -475,7 +475,7 @@ for name in ("padding", "pairs"):
 for name, win in (("apart", Window((2, 2), (2, 2), (0, 0))),
                   ("overlap", Window((2, 3), (1, 2), (1, 0)))):  # fmt: skip
     images = R(1, 2, 4, 5).array(np.random.RandomState(5))
-    tops = OPS["max_pool2d"].forward(np, images, win=win)
+    tops = OPS["max_pool2d"].on_numpy.value(np, images, win=win)
     case(f"max_pool2d_grad:{name}", raw("max_pool2d_grad", win=win), R(*tops.shape),
          Fixed(images), Fixed(tops), torch=None)  # fmt: skip
     case(f"max_pool2d_pick:{name}", raw("max_pool2d_pick", win=win), R(*images.shape),

@@ -15,8 +15,7 @@ from hypothesis.extra import numpy as hnp
 import tinygrad_adam as tg
 from tinygrad_adam.autograd import OPS
 from tinygrad_adam.errors import OutOfRangeError, ShapeError, TinygradError
-from tinygrad_adam.kernels import cpu
-from tinygrad_adam.ops import reduce
+from tinygrad_adam.kernels import cpu, sums
 from tinygrad_adam.ops.conv import Geometry
 
 F = tg.nn.functional
@@ -350,7 +349,7 @@ def test_reductions(name, shape, data):
 def test_sums_in_blocks_of_rows(shape, keepdim, many, block, data):
     axes = tuple(range(data.draw(st.integers(1, len(shape)))))
     x = np.round(numbers(shape).astype(np.float32) * 64)  # whole numbers: any order is exact
-    with mock.patch.multiple(reduce, MANY_ROWS=many, BLOCK=block):
+    with mock.patch.multiple(sums, MANY_ROWS=many, BLOCK=block):
         y = tg.sum(tg.tensor(x), axes, keepdim)
     assert y.dtype == tg.float32
     np.testing.assert_array_equal(y.data, x.astype(int).sum(axes, keepdims=keepdim))
@@ -454,7 +453,7 @@ def test_convolution_fast_plain_and_direct(drawn, block_bytes, thin):
         mock.patch.object(cpu, "THIN", thin),
     ):
         for name, operands, how in calls:
-            found[name] = OPS[name].forward(np, *operands, **how)
+            found[name] = OPS[name].on_numpy.value(np, *operands, **how)
     for name, operands, how in calls:
         plain = OPS[name].forward(Plain(), *operands, **how)
         assert found[name].shape == plain.shape
@@ -485,7 +484,7 @@ def test_blocks_smaller_than_the_image_are_used():
             mock.patch.object(cpu, "BLOCK_BYTES", rows * row),
             mock.patch.object(cpu, "_blocks", spy),
         ):
-            y = OPS["conv2d"].forward(np, x, w, None, geo=geo)
+            y = OPS["conv2d"].on_numpy.value(np, x, w, None, geo=geo)
         assert len(seen) == expected
         np.testing.assert_allclose(y, direct_conv2d(x, w, None, geo), rtol=1e-12)
 

@@ -19,6 +19,7 @@ import numpy as _np
 from . import autograd as autograd
 from . import cuda as cuda
 from . import errors as errors
+from . import kernels as kernels
 from . import nn as nn
 from . import optim as optim
 from .autograd import grad as grad

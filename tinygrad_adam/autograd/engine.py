@@ -143,7 +143,7 @@ def step(
     F: Any = ON_TENSORS if create_graph else on_arrays(g)
     saved: Any = as_tensors(node) if create_graph else node.saved
     parents, add = node.parents, gradients.add
-    for i, rule, picks in node.plan.steps:
+    for i, rule, picks in node.plan.plain if create_graph else node.plan.steps:
         parent = parents[i]
         if useful is not None and parent not in useful:
             continue

@@ -195,12 +195,13 @@ def _forward(operation: Op, values: list[Any], params: Mapping[str, Any]) -> Any
             for other in values:
                 if type(other) is not np.ndarray and hasattr(other, "__cuda_array_interface__"):
                     raise mixed_devices(operation.name, values)
-            return operation.forward(xp, *values, **params)
+            return operation.on_numpy.value(xp, *values, **params)
     arrays = [v for v in values if hasattr(v, "dtype")]
     if len({device_of(v) for v in arrays}) > 1:
         raise mixed_devices(operation.name, values)
     with device_guard(arrays[0]):
-        return operation.forward(array_module(arrays[0]), *values, **params)
+        xp = array_module(arrays[0])
+        return operation.on(xp.__name__).value(xp, *values, **params)
 
 
 def _record(
@@ -212,10 +213,10 @@ def _record(
     needs: int,
     out: Variable,
 ) -> Node:
-    plan = operation.plans.get(needs)
-    if plan is None:
-        plan = operation.plans[needs] = Plan(operation, needs)
     data = out._data
+    on_numpy = isinstance(data, np.ndarray)
+    bound = operation.on_numpy if on_numpy else operation.on(array_module(data).__name__)
+    plan = bound.plan(needs)
     node = Node()
     node.op = operation
     node.parents = tuple(parents)

@@ -20,15 +20,19 @@ every registered operation under its own name, on arrays when gradients are plai
 recorded on tensors under ``create_graph=True``.  So one line serves for every order.
 
 The derivative need not undo broadcasting, cast, or care who else holds `g`: the engine does
-(:mod:`~tinygrad_adam.autograd.engine`).
+(:mod:`~tinygrad_adam.autograd.engine`).  Where an array module has a faster way to a value or a
+derivative, the table in :mod:`~tinygrad_adam.autograd.faster` says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
-__all__ = ["OPS", "Op", "Plan", "Rule", "op", "find"]
+from .faster import first_answer, versions
+
+__all__ = ["OPS", "Bound", "Op", "Plan", "Rule", "find", "op"]
 
 Rule = Callable[..., Any]
 _CO_VARARGS = 0x04  # inspect.CO_VARARGS, without importing inspect
@@ -37,9 +41,6 @@ _CO_VARARGS = 0x04  # inspect.CO_VARARGS, without importing inspect
 class Plan:
     """For one choice of inputs that need a gradient: what to save, and which rules to run.
 
-    An operation on any number of operands (``cat``) has one rule, told the operand's position `i`;
-    it may ask for settings only.
-
     Attributes
     ----------
     arrays, shapes : tuple of int
@@ -47,19 +48,19 @@ class Plan:
     params : tuple of str
         Settings that are saved after them.
     steps : tuple of (input position, rule, positions in `saved`)
-        The derivatives to run.
+        The derivatives to run on arrays, the array module's faster ones where there are some.
+    plain : tuple of the same
+        The derivatives to run on tensors.
     """
 
-    __slots__ = ("arrays", "params", "shapes", "steps")
+    __slots__ = ("arrays", "params", "plain", "shapes", "steps")
 
-    def __init__(self, operation: Op, needs: int) -> None:
+    def __init__(self, operation: Op, needs: int, module: str) -> None:
         names = () if operation.variadic else (*operation.inputs, "y")
-        wanted = [
-            (i, operation.rule(i), operation.wants[0 if operation.variadic else i])
-            for i in range(needs.bit_length())
-            if needs >> i & 1
-        ]
-        asked = {name for _, _, wants in wanted for name in wants}
+        wanted = [i for i in range(needs.bit_length()) if needs >> i & 1]
+        plain = [(i, operation.rule(i), operation.asks(i)) for i in wanted]
+        steps = [(i, *operation.fastest_rule(i, module)) for i in wanted]
+        asked = {name for _, _, asks in plain + steps for name in asks}
         self.arrays = tuple(i for i, name in enumerate(names) if name in asked)
         self.shapes = tuple(i for i, name in enumerate(names) if f"{name}_shape" in asked)
         self.params = tuple(name for name in operation.params if name in asked)
@@ -68,13 +69,35 @@ class Plan:
             *(f"{names[i]}_shape" for i in self.shapes),
             *self.params,
         )
-        self.steps = tuple(
-            (i, rule, tuple(layout.index(name) for name in wants)) for i, rule, wants in wanted
+        self.plain, self.steps = (
+            tuple((i, rule, tuple(map(layout.index, asks))) for i, rule, asks in some)
+            for some in (plain, steps)
         )
+
+
+class Bound:
+    """An operation on the arrays of one module: the fastest value there is, and its plans."""
+
+    __slots__ = ("module", "operation", "plans", "value")
+
+    def __init__(self, operation: Op, module: str) -> None:
+        self.operation, self.module = operation, module
+        self.value = first_answer(versions(operation.name, "value", module), operation.forward)
+        self.plans: dict[int, Plan] = {}
+
+    def plan(self, needs: int) -> Plan:
+        """Return the plan for the inputs whose bits are set in `needs`."""
+        found = self.plans.get(needs)
+        if found is None:
+            found = self.plans[needs] = Plan(self.operation, needs, self.module)
+        return found
 
 
 class Op:
     """A differentiable operation: its value, and one derivative per input.
+
+    An operation on any number of operands (``cat``) has one rule, told the operand's position `i`;
+    it may ask for settings only.
 
     Attributes
     ----------
@@ -89,18 +112,6 @@ class Op:
     view : bool
         Whether the output may share the memory of the first input.
     """
-
-    __slots__ = (
-        "forward",
-        "inputs",
-        "name",
-        "params",
-        "plans",
-        "rules",
-        "variadic",
-        "view",
-        "wants",
-    )
 
     def __init__(
         self,
@@ -118,31 +129,74 @@ class Op:
         unknown = set(rules) - set(positional)
         if unknown:
             raise TypeError(f"op {name}: derivatives of {sorted(unknown)}, inputs are {positional}")
-        known = {*positional, *keywords, "y", *(f"{p}_shape" for p in (*positional, "y"))}
         self.name, self.forward, self.view = name, forward, view
         self.inputs, self.params = positional, keywords
         self.rules = tuple(rules.get(p) for p in positional)
+        self._bound: dict[str, Bound] = {}
+        for i, rule in enumerate(self.rules):
+            if rule is not None:
+                self.asks(i)
+
+    def asks(self, i: int, rule: Rule | None = None) -> tuple[str, ...]:
+        """Return what the derivative of input `i`, or a faster `rule` for it, wants to have kept.
+
+        Raises
+        ------
+        TypeError
+            If that is nothing the operation has.
+        """
+        code = (rule or self._plain(i)).__code__
         first = 3 if self.variadic else 2  # after F, g and, of many operands, the position
-        self.wants = tuple(
-            () if rule is None else rule.__code__.co_varnames[first : rule.__code__.co_argcount]
-            for rule in self.rules
-        )
-        for wants in self.wants:
-            if not known.issuperset(wants):
-                raise TypeError(f"op {name}: a derivative asks for {set(wants) - known}")
-        self.plans: dict[int, Plan] = {}
+        names = code.co_varnames[first : code.co_argcount]
+        known = {*self.inputs, "y", *(f"{p}_shape" for p in (*self.inputs, "y")), *self.params}
+        if not known.issuperset(names):
+            raise TypeError(f"op {self.name}: a derivative asks for {set(names) - known}")
+        return names
 
     def rule(self, i: int) -> Rule:
         """Return the derivative of input `i`, which is smooth."""
+        rule = self._plain(i)
+        return (lambda F, g, *asked: rule(F, g, i, *asked)) if self.variadic else rule
+
+    def fastest_rule(self, i: int, module: str) -> tuple[Rule, tuple[str, ...]]:
+        """Return the derivative of input `i` on arrays of `module`, and what it asks for."""
+        plain = self.rule(i), self.asks(i)
+        faster = () if self.variadic else versions(self.name, self.inputs[i], module)
+        if not faster:
+            return plain
+        rules = [*((rule, self.asks(i, rule)) for rule in faster), plain]
+        names = tuple(dict.fromkeys(name for _, asks in rules for name in asks))
+        picks = [(rule, tuple(map(names.index, asks))) for rule, asks in rules]
+
+        def fastest(F: Any, g: Any, *asked: Any) -> Any:
+            for rule, pick in picks:
+                out = rule(F, g, *[asked[k] for k in pick])
+                if out is not NotImplemented:
+                    return out
+            raise AssertionError(f"op {self.name}: the plain derivative gave no answer")
+
+        return fastest, names
+
+    def _plain(self, i: int) -> Rule:
         rule = self.rules[0 if self.variadic else i]
         assert rule is not None, f"op {self.name} is not smooth in input {i}"
-        if not self.variadic:
-            return rule
-        return lambda F, g, *asked: rule(F, g, i, *asked)
+        return rule
 
     def smooth(self, i: int) -> bool:
         """Whether the output depends smoothly on input `i`."""
         return self.rules[0 if self.variadic else i] is not None
+
+    def on(self, module: str) -> Bound:
+        """Return the operation on arrays of `module`."""
+        found = self._bound.get(module)
+        if found is None:
+            found = self._bound[module] = Bound(self, module)
+        return found
+
+    @cached_property
+    def on_numpy(self) -> Bound:
+        """The operation on NumPy's arrays."""
+        return self.on("numpy")
 
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(self.inputs)})>"

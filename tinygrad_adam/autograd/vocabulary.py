@@ -28,7 +28,8 @@ class ArrayVocabulary:
 
     def __getattr__(self, name: str) -> Callable[..., Array]:
         operation = find(name)
-        function: Callable[..., Array] = partial(operation.forward, self.xp)
+        value = operation.on(self.xp.__name__).value
+        function: Callable[..., Array] = partial(value, self.xp)
         setattr(self, name, function)
         return function
 

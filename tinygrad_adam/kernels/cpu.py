@@ -23,6 +23,7 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
+from ..autograd.faster import faster
 from ..device import Array
 
 __all__ = ["conv2d", "conv2d_input", "conv2d_weight"]
@@ -183,3 +184,8 @@ def conv2d_weight(x: Array, v: Array, w_size: tuple[int, int, int, int], geo: An
         vb = vt[:, columns] if thin else vt[:, None, columns]
         w += np.matmul(seen, vb, out=product)
     return w.reshape(groups, l, k, c, each).transpose(0, 4, 3, 2, 1).reshape(w_size)
+
+
+faster("conv2d", value=lambda xp, x, w, b, *, geo: conv2d(x, w, b, geo))
+faster("conv2d_input", value=lambda xp, v, w, *, x_size, geo: conv2d_input(v, w, x_size, geo))
+faster("conv2d_weight", value=lambda xp, x, v, *, w_size, geo: conv2d_weight(x, v, w_size, geo))

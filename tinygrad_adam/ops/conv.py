@@ -15,8 +15,7 @@ Axes: N images, C input channels, H and W input size, O output channels, P and Q
 K and L kernel size.
 
 The functions here are the plain version, for any array module: gather the patches under each
-kernel position with slices (im2col), then one matrix product per image.  On NumPy
-`tinygrad_adam.kernels.cpu` does the same with the batch innermost in memory.
+kernel position with slices (im2col), then one matrix product per image.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ from ..autograd.graph import apply
 from ..autograd.registry import op
 from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..kernels import cpu
 from .linear import same_type
 from .reduce import total
 
@@ -86,8 +84,6 @@ def _patches(
 
 
 def _conv2d(xp: Any, x: Array, w: Array, b: Array | None, *, geo: Geometry) -> Array:
-    if xp is np:
-        return cpu.conv2d(x, w, b, geo)
     n, o, kernel = x.shape[0], w.shape[0], w.shape[2:]
     out = geo.out_size(x.shape[2:], kernel)
     cols = _patches(xp, x, kernel, out, geo)
@@ -97,8 +93,6 @@ def _conv2d(xp: Any, x: Array, w: Array, b: Array | None, *, geo: Geometry) -> A
 
 
 def _conv2d_input(xp: Any, v: Array, w: Array, *, x_size: tuple[int, ...], geo: Geometry) -> Array:
-    if xp is np:
-        return cpu.conv2d_input(v, w, x_size, geo)
     n, c, h, wide = x_size
     o, kernel = w.shape[0], w.shape[2:]
     (py, px), out = geo.padding, v.shape[2:]
@@ -114,8 +108,6 @@ def _conv2d_input(xp: Any, v: Array, w: Array, *, x_size: tuple[int, ...], geo: 
 def _conv2d_weight(
     xp: Any, x: Array, v: Array, *, w_size: tuple[int, int, int, int], geo: Geometry
 ) -> Array:
-    if xp is np:
-        return cpu.conv2d_weight(x, v, w_size, geo)
     n, o = v.shape[:2]
     cols = _patches(xp, x, w_size[2:], v.shape[2:], geo)
     per_image = xp.matmul(

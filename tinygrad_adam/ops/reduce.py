@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -81,46 +80,17 @@ def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
 # --- adding up ----------------------------------------------------------------------------------
 
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
-# Fewer rows than this are added one after the other.
-MANY_ROWS = 1024
-# Elements of a block of rows whose sum still lies in a second-level cache.
-BLOCK = 1 << 16
+
+
+def _sum(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    if x.dtype == HALF:  # added in float32
+        return x.sum(axis=axis, dtype=SINGLE, keepdims=keepdims).astype(HALF)
+    return x.sum(axis=axis, dtype=x.dtype, keepdims=keepdims)
 
 
 def total(xp: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """Return the sum in the type of `x`, without adding up one rounding error per element.
-
-    NumPy adds in pairs along the axis that is innermost in memory, but along the first axis of a
-    matrix each row onto the sum of all before it: 2**24 ones are then as many as 2**25.  Many rows
-    of float32 are added in blocks, which is faster too.  Half precision is added in float32.
-    """
-    dtype = x.dtype
-    if dtype == HALF:
-        return x.sum(axis=axis, dtype=SINGLE, keepdims=keepdims).astype(dtype)
-    lead = len(axis)
-    if (
-        xp is np
-        and dtype == SINGLE
-        and 0 < lead < x.ndim
-        and x.size >= MANY_ROWS
-        and axis == tuple(range(lead))
-        and x.flags.c_contiguous
-    ):
-        rows = count(x.shape, axis)
-        width = x.size // rows
-        # as many rows to a block as blocks, so that neither sum has many terms
-        each = math.isqrt(rows)
-        if each * width > BLOCK:
-            each = BLOCK // width
-        if rows >= MANY_ROWS and width > 1 and each > 1:
-            shape = kept(x.shape, axis) if keepdims else x.shape[lead:]
-            flat, whole = x.reshape(rows, width), rows - rows % each
-            y = flat[:whole].reshape(whole // each, each * width).sum(axis=0)
-            y = total(np, y.reshape(each, width), (0,), False)
-            if whole < rows:
-                y += flat[whole:].sum(axis=0)
-            return y.reshape(shape)
-    return x.sum(axis=axis, dtype=dtype, keepdims=keepdims)
+    """Return the sum in the type of `x`, as the array module does it best."""
+    return SUM.on(xp.__name__).value(xp, x, axis=axis, keepdims=keepdims)
 
 
 def in_single(operation: Any, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Any:
@@ -136,7 +106,7 @@ def in_single(operation: Any, inputs: tuple[Any, ...], settings: dict[str, Any])
 
 SUM = op(
     "sum",
-    lambda xp, x, *, axis, keepdims: total(xp, x, axis, keepdims),
+    _sum,
     x=lambda F, g, x_shape, axis: _spread(F, g, x_shape, axis),
 )
 
