@@ -344,6 +344,21 @@ def test_retains_grad():
     assert (x.retains_grad, y.retains_grad) == (False, True)
 
 
+def test_each_retained_gradient_has_its_own_memory():
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    z = y + 0.0  # whose rule hands on the very gradient it gets
+    for t in (y, z):
+        t.retain_grad()
+    start = tg.ones_like(z)
+    for times in (1, 2):
+        z.backward(start, retain_graph=True)
+        assert y.grad.tolist() == z.grad.tolist() == [times, times]
+    z.grad.zero_()
+    y.grad.fill_(7.0)
+    assert (start.tolist(), z.grad.tolist(), x.grad.tolist()) == ([1, 1], [0, 0], [4, 4])
+
+
 def test_mixed_types_give_each_input_its_own():
     a = tg.tensor(np.ones(2, np.float32), requires_grad=True)
     b = tg.tensor(np.ones(2, np.float64), requires_grad=True)
@@ -548,6 +563,16 @@ def test_parameter_update_between_forward_and_backward_is_noticed(change):
         else:
             w.grad = tg.tensor(np.ones(2))
             tg.optim.SGD([w], lr=0.1).step()
+    with pytest.raises(InPlaceError, match="mul"):
+        y.backward()
+
+
+def test_a_gradient_added_to_meanwhile_is_noticed():
+    x, w = leaf([2.0]), leaf([3.0])
+    (x * x).backward()
+    y = w * x.grad
+    (x * x).backward()
+    assert x.grad.item() == 8.0
     with pytest.raises(InPlaceError, match="mul"):
         y.backward()
 
@@ -792,6 +817,29 @@ def test_gradient_a_hook_kept_does_not_change_later():
     (y * 2 + y * 3).backward()
     x.grad.data[:] = 100
     assert kept[0].item() == 5.0
+
+
+def test_gradient_a_leafs_hook_kept_does_not_change_later():
+    x = leaf([1.0])
+    kept = []
+    x.register_hook(kept.append)
+    (x * 2 + x * 3).backward()
+    (x * 2).backward()  # adds to x.grad in place
+    assert x.grad.item() == 7.0
+    x.grad.zero_()
+    assert [g.item() for g in kept] == [5.0, 2.0]
+
+
+def test_a_hook_sees_the_type_of_its_tensor_when_recorded_too():
+    for create_graph in (False, True):
+        x = leaf([1.0, 2.0], np.float32)
+        y = x * x
+        seen = []
+        y.register_hook(lambda g, seen=seen: seen.append(g.dtype))
+        w = tg.tensor(np.array([1.0, 1e-50]))  # 0 in float32
+        gradients = tg.autograd.grad(y, [x, y], w, create_graph=create_graph)
+        assert [g.dtype for g in gradients] == seen * 2 == [np.float32] * 2
+        assert [g.tolist() for g in gradients] == [[2, 0], [1, 0]]
 
 
 # --- autograd.grad and higher orders ------------------------------------------------------------

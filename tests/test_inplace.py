@@ -214,6 +214,38 @@ def test_a_part_and_its_base_see_each_other():
     np.testing.assert_array_equal(x.grad.data, [27.0, -396.0])  # 9 and 99 times 2 x
 
 
+def test_one_part_is_assigned_to_another():
+    for recorded in (False, True):
+        x = leaf([1.0, 2.0, 3.0])
+        y = x * 1.0 if recorded else x.detach().clone()
+        y[0] = y[1]
+        assert y.tolist() == [2, 2, 3]
+        y[1:] = y[:2]
+        assert y.tolist() == [2, 2, 2]
+        y[1] = y[-2]  # the same place in other words
+        part = y[2:]
+        part += 5.0
+        y[2:] = part
+        assert y.tolist() == [2, 2, 7]
+        if recorded:
+            (y * tg.tensor(np.array([1.0, 10.0, 100.0]))).sum().backward()
+            assert x.grad.tolist() == [0, 111, 0]
+
+
+def test_below_a_part_of_a_part_it_is_refused():
+    x = leaf([1.0, 2.0, 3.0, 4.0])
+    base = x * 1.0
+    outer = base[1:]
+    inner = outer[1:]
+    with pytest.raises(InPlaceError, match="clone"):
+        base.mul_(2.0)
+    assert (base.tolist(), inner.tolist()) == ([1, 2, 3, 4], [3, 4])
+    del outer, inner
+    base.mul_(2.0)
+    base.sum().backward()
+    assert x.grad.tolist() == [2, 2, 2, 2]
+
+
 def test_a_part_outlives_its_base():
     x = leaf([1.0, 2.0])
     y = x * 1.0

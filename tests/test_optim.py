@@ -743,6 +743,17 @@ def test_schedule_is_asked_for_completed_updates():
     assert optimizer.param_groups[0]["updates"] == 3
 
 
+def test_a_group_counts_its_own_updates_not_its_parameters():
+    asked = []
+    p, q = param([0.0]), param([0.0])
+    optimizer = optim.Adam([p, q], lr=lambda k: asked.append(k) or 0.1)
+    # from the second on, the two have been updated a different number of times
+    drive(optimizer, [p, q], [[[1.0], None], [[1.0], [1.0]], [[1.0], [1.0]]])
+    assert (optimizer.state[p]["step"], optimizer.state[q]["step"]) == (3, 2)
+    assert optimizer.param_groups[0]["updates"] == 3
+    assert asked == [0, 1, 2]
+
+
 def test_decay_equals_the_schedule():
     start, grads = draws(11, (3,), 30)
     a, _ = run(optim.AdamWithDecay, {"lr": 0.1, "decay_rate": 0.7, "decay_steps": 7}, start, grads)
