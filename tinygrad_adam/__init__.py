@@ -43,6 +43,7 @@ from .ops.promote import set_default_dtype as set_default_dtype
 from .ops.reduce import *
 from .ops.shape import *
 from .ops.softmax import *
+from .process import *
 from .serialization import *
 from .tensor import Tensor as Tensor
 
@@ -68,7 +69,9 @@ bool = _np.dtype(_np.bool_)
 _LATER = ("compat", "data", "plot", "train")
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
-    _INTERNAL = {"creation", "files", "inplace", "kernels", "ops", "printing", "serialization"}
+    _INTERNAL = {
+        "creation", "files", "inplace", "kernels", "ops", "printing", "process", "serialization",
+    }  # fmt: skip
     __all__ = sorted(n for n in globals() if not n.startswith("_") and n not in _INTERNAL)
 
     def __getattr__(name: str) -> object:
