@@ -10,6 +10,7 @@ from ..errors import ArgumentError, DataError
 from ..nn import Module
 from ..ops.join import cat
 from ..optim import Optimizer
+from ..process import tune_malloc
 from ..tensor import Tensor
 
 __all__ = ["Epoch", "Mean", "Measure", "evaluate", "fit", "predict"]
@@ -122,6 +123,11 @@ def fit(
     DataError
         If an epoch has no batch.
 
+    Notes
+    -----
+    Calls :func:`~tinygrad_adam.process.tune_malloc`: from then on the process keeps the memory of
+    freed arrays for the next ones.
+
     Examples
     --------
     >>> import tinygrad_adam as tg
@@ -139,6 +145,7 @@ def fit(
     """
     if epochs < 1:
         raise ArgumentError(f"fit: epochs must be at least 1, got {epochs}")
+    tune_malloc()
     history = []
     for number in range(1, epochs + 1):
         model.train()
