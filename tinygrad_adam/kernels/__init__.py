@@ -3,6 +3,6 @@
 What may be registered, and what is asked when, is in `tinygrad_adam.autograd.faster`.
 """
 
-from . import cpu, sums
+from . import cpu, direct, sums
 
-__all__ = ["cpu", "sums"]
+__all__ = ["cpu", "direct", "sums"]

@@ -1,0 +1,210 @@
+"""Convolution without patches: sums kept in vector registers while the kernel walks.
+
+Images are copied once, between borders of zeros, as (H, C, W, N): then the pixels of an output row,
+for all images, are one run of memory, and so are those that meet any one kernel position, only
+shifted.  A table of these shifts, one per channel and position, is all that the loops know of a
+kernel's shape.  A row of the output is the sum over that table of a weight times a shifted run; the
+gradient in the images is a convolution of the output's with the kernel turned round; the gradient
+in the kernel is, for each shift, the product of two runs.
+
+The loops are in `tinygrad_adam.kernels.vectors`, compiled by Numba: float32, stride 1, one group.
+All else is left to the next version.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autograd.faster import faster
+from ..device import Array
+from .split import share
+
+__all__ = ["conv2d", "conv2d_input", "conv2d_weight"]
+
+# Multiplications from which compiled loops pay, and from which a second thread does.
+LEAST = 1 << 17
+SHARED = 1 << 23
+# With fewer channels to write, most of a block of them would be idle.
+FEW = 5
+# Elements of a row of the output's gradient, and kernel positions, that stay in the caches.
+PIECE, POSITIONS = 1024, 288
+
+
+@cache
+def _loops() -> Any:
+    """Return the compiled loops, or None where Numba is missing or cannot compile and keep them."""
+    try:
+        from . import vectors
+    except (ImportError, OSError, RuntimeError):
+        return None
+    return vectors
+
+
+def _threads(work: int) -> int:
+    return 1
+
+
+class Images(NamedTuple):
+    """Images between zeros, (H, C, W, N) in one run of memory, with the steps along H, C and W."""
+
+    flat: Array
+    row: int
+    channel: int
+    pixel: int
+
+    def shifts(self, channels: int, kernel: tuple[int, int], dilation: tuple[int, int]) -> Array:
+        """Return how far away the pixels under each (channel, kernel position) are."""
+        c, k, l = np.ogrid[:channels, : kernel[0], : kernel[1]]  # noqa: E741  the axis letter
+        dy, dx = dilation
+        shifts: Array = c * self.channel + k * (dy * self.row) + l * (dx * self.pixel)
+        return shifts.ravel()
+
+
+def _aligned(size: int) -> Array:
+    """Return uninitialized float32 elements that start where a line of the cache does."""
+    raw = np.empty(size + 16, np.float32)
+    skip = -raw.ctypes.data % 64 // 4
+    return raw[skip : skip + size]
+
+
+def _padded(x: Array, border: tuple[int, int], threads: int) -> Images:
+    n, c, h, w = x.shape
+    (py, px), loops = border, _loops()
+    height, width = h + 2 * py, w + 2 * px
+    channel = width * n + -width * n % 16
+    if channel % 512 == 0:
+        channel += 32  # rows a power of two apart would share a few lines of the cache
+    # the loops read, but do not use, up to two vectors behind the last row
+    flat = _aligned(height * c * channel + 2 * loops.LANES)
+    rows = flat[: height * c * channel].reshape(height, c, channel)
+    pixels = rows[:, :, : width * n].reshape(height, c, width, n)
+    pixels[:py] = pixels[py + h :] = 0
+    inner, xt = pixels[py : py + h], x.transpose(2, 1, 3, 0)
+
+    def copy(start: int, stop: int) -> None:
+        some = inner[start:stop]
+        some[:, :, :px] = some[:, :, px + w :] = 0
+        some[:, :, px : px + w] = xt[start:stop]
+
+    share(copy, h, 1 + h // 8, threads)
+    return Images(flat, c * channel, channel, n)
+
+
+def _packed(w: Array, b: Array | None) -> tuple[Array, Array, tuple[int, int]]:
+    """Return kernels (O, ...) and biases by blocks of channels, and how many of each size.
+
+    Where the blocks hold more channels than there are, the last one is repeated.
+    """
+    loops, channels = _loops(), len(w)
+    pieces = max(2, -(-channels // (loops.BIG - loops.SMALL)))  # a big block has 3, a small one 2
+    small = -pieces % 3
+    big = (pieces - 2 * small) // 3
+    order = np.minimum(np.arange(big * loops.BIG + small * loops.SMALL), channels - 1)
+    rows = w.reshape(channels, -1)[order]
+    split = big * loops.BIG
+    packed = [
+        part.reshape(-1, size, w[0].size).transpose(0, 2, 1).ravel()
+        for part, size in ((rows[:split], loops.BIG), (rows[split:], loops.SMALL))
+    ]
+    start = np.zeros(len(order), np.float32) if b is None else b[order]
+    return np.concatenate(packed), start, (big, small)
+
+
+def _convolved(images: Images, shifts: Array, w: Array, b: Array | None, out: Any) -> Array:
+    """Return the convolution as (N, O, P, Q), given (P, Q, N)."""
+    p, q, n = out
+    loops, o, row = _loops(), len(w), q * n
+    weights, start, blocks = _packed(w, b)
+    y = _aligned(o * p * row)
+
+    def write(start_row: int, stop_row: int) -> None:
+        loops.convolve_rows(
+            images.flat, shifts, weights, start, y, images.row, (o, p, row), blocks,
+            (start_row, stop_row),
+        )  # fmt: skip
+
+    share(write, p, 1, _threads(w.size * p * row))
+    return y.reshape(o, p, q, n).transpose(3, 0, 1, 2)
+
+
+def _serves(a: Array, b: Array, channels: int, work: int, geo: Any) -> bool:
+    """Tell whether the compiled loops serve a case: `work` multiplications for `channels`."""
+    return (
+        work >= LEAST
+        and channels >= FEW
+        and a.dtype == b.dtype == np.float32
+        and geo.stride == (1, 1)
+        and geo.groups == 1
+        and _loops() is not None
+    )
+
+
+def conv2d(xp: Any, x: Array, w: Array, b: Array | None, *, geo: Any) -> Array:
+    """Return the convolution of (N, C, H, W) with (O, C, K, L), plus `b` per channel."""
+    n, c = x.shape[:2]
+    p, q = geo.out_size(x.shape[2:], w.shape[2:])
+    work = n * p * q * w.size
+    if not _serves(x, w, len(w), work, geo):
+        return NotImplemented
+    images = _padded(x, geo.padding, _threads(work))
+    return _convolved(images, images.shifts(c, w.shape[2:], geo.dilation), w, b, (p, q, n))
+
+
+def conv2d_input(xp: Any, v: Array, w: Array, *, x_size: tuple[int, ...], geo: Any) -> Array:
+    """Return the gradient of `conv2d` in its images, given that of its output, `v`."""
+    n, _, h, wide = x_size
+    o, kernel = w.shape[0], w.shape[2:]
+    (dy, dx), (py, px) = geo.dilation, geo.padding
+    border = dy * (kernel[0] - 1) - py, dx * (kernel[1] - 1) - px
+    work = n * h * wide * w.size
+    # An infinite weight times the border would be a NaN at pixels that this weight never saw.
+    if min(border) < 0 or not _serves(v, w, w.shape[1], work, geo) or not np.isfinite(w).all():
+        return NotImplemented
+    images = _padded(v, border, _threads(work))
+    turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
+    return _convolved(images, images.shifts(o, kernel, geo.dilation), turned, None, (h, wide, n))
+
+
+def conv2d_weight(
+    xp: Any, x: Array, v: Array, *, w_size: tuple[int, int, int, int], geo: Any
+) -> Array:
+    """Return the gradient of `conv2d` in its kernels, given that of its output, `v`."""
+    (o, c, k, l), (n, _, p, q) = w_size, v.shape  # noqa: E741
+    work = n * p * q * o * c * k * l
+    if not _serves(x, v, o, work, geo):
+        return NotImplemented
+    loops, threads = _loops(), _threads(work)
+    images, gradient = _padded(x, geo.padding, threads), _padded(v, (0, 0), threads)
+    depth, row = c * k * l, q * n
+    taps, rows = loops.TAPS, loops.ROWS
+    # whole blocks of positions and of channels: the last of each is repeated
+    places = np.minimum(np.arange(depth + -depth % taps), depth - 1)
+    shifts = images.shifts(c, (k, l), geo.dilation)[places]
+    channels = np.minimum(np.arange(o + -o % rows), o - 1) * gradient.channel
+    parts = -(-row // PIECE)
+    piece = PIECE if parts == 1 else -(-row // (parts * loops.LANES)) * loops.LANES
+    bands = -(-len(shifts) // POSITIONS)
+    w = np.empty((len(channels), len(shifts)), np.float32)
+
+    def write(start: int, stop: int) -> None:
+        sums = np.empty(POSITIONS * rows * loops.LANES, np.float32)
+        for i in range(start, stop):
+            first, band = i // bands * rows, slice(i % bands * POSITIONS, None)
+            at = shifts[band][:POSITIONS]
+            out = np.empty((rows, len(at)), np.float32)
+            loops.correlate_rows(
+                images.flat, at, gradient.flat, channels, (images.row, gradient.row),
+                (p, row, piece), sums, out.reshape(-1), first,
+            )  # fmt: skip
+            w[first : first + rows, band][:, : len(at)] = out
+
+    share(write, len(channels) // rows * bands, 1, threads)
+    return w[:o, :depth].reshape(w_size)
+
+
+faster("conv2d", value=conv2d)
+faster("conv2d_input", value=conv2d_input)
+faster("conv2d_weight", value=conv2d_weight)
