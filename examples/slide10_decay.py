@@ -29,7 +29,7 @@ def descend(optimizer_of, steps):
 
 
 def main(out=FIGURES, steps=10_000):
-    deck = optim.schedules.exponential(0.001, rate=0.95, steps=1000)
+    deck = optim.schedules.Exponential(0.001, rate=0.95, steps=1000)
     print("update   slide 10's learning rate")
     for update in (1, 2, 100, 1000, 1001, 10_000):
         print(f"{update:6d}   {deck(update - 1):.9f}")  # a schedule counts completed updates

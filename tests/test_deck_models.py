@@ -274,7 +274,7 @@ def test_logistic_regression_is_about_as_good():
 
 
 def test_decayed_rates():
-    schedule = optim.schedules.exponential(0.001, 0.95, 1000)
+    schedule = optim.schedules.Exponential(0.001, 0.95, 1000)
     w = tg.zeros(1, requires_grad=True)
     optimizer = optim.AdamWithDecay([w], lr=0.001, decay_rate=0.95)
     for update, rate in MODELS["slide10"]["lr_used_at_update"].items():

@@ -645,14 +645,14 @@ def test_optimisers_on_plain_arrays(cp, name):
     rng = np.random.default_rng(0)
     start, gradients = rng.normal(size=(3, 4)), rng.normal(size=(4, 3, 4))
     here, there = start.copy(), tg.tensor(start, device="cuda:1").data
-    on_cpu, on_gpu = getattr(tg.compat, name)(), getattr(tg.compat, name)()
+    on_cpu, on_gpu = getattr(tg.optim.arrays, name)(), getattr(tg.optim.arrays, name)()
     for g in gradients:
         on_cpu.update(here, g)
         on_device = tg.tensor(g, device="cuda:1").data
         with silence(cp):
             assert on_gpu.update(there, on_device) is there
     np.testing.assert_allclose(there.get(), here, rtol=1e-13)
-    with pytest.raises(DeviceError, match="cuda:1 but grads on cpu"):
+    with pytest.raises(DeviceError, match="cuda:1 but its gradient on cpu"):
         on_gpu.update(there, gradients[0])
 
 

@@ -259,7 +259,7 @@ def test_optimisers_on_plain_arrays(name):
     rng = np.random.default_rng(0)
     start, gradients = rng.normal(size=(3, 4)), rng.normal(size=(4, 3, 4))
     here, there = start.copy(), tg.tensor(start, device=FARTHEST).data
-    on_cpu, on_gpu = getattr(tg.compat, name)(), getattr(tg.compat, name)()
+    on_cpu, on_gpu = getattr(tg.optim.arrays, name)(), getattr(tg.optim.arrays, name)()
     for g in gradients:
         on_cpu.update(here, g)
         assert on_gpu.update(there, tg.tensor(g, device=FARTHEST).data) is there

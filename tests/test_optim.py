@@ -2,18 +2,22 @@
 
 import copy
 import gzip
+import inspect
 import json
 import math
 import pickle
 import weakref
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import optim
-from tinygrad_adam.optim import executor, schedules
+from tinygrad_adam.autograd.faster import FASTER
+from tinygrad_adam.optim import schedules, update
+from tinygrad_adam.optim.settings import Flag, Number, Rate
 
 GOLDENS = Path(__file__).parent / "goldens"
 TORCH = json.loads(gzip.decompress((GOLDENS / "optim_torch.json.gz").read_bytes()))
@@ -449,11 +453,11 @@ def test_every_path_gives_the_same_bits(cls, settings, dtype, monkeypatch):
         state = {p: s for optimizer in optimizers for p, s in optimizer.state.items()}
         return [[p.data, *state.get(p, {}).values()] for p in params]
 
-    monkeypatch.setattr(executor, "CHUNK_BYTES", 1 << 40)
-    monkeypatch.setattr(executor, "SMALL", -1)
+    monkeypatch.setattr(update, "CHUNK_BYTES", 1 << 40)
+    monkeypatch.setattr(update, "SMALL", -1)
     expected = final(together=False)
-    monkeypatch.setattr(executor, "CHUNK_BYTES", 2048)
-    monkeypatch.setattr(executor, "SMALL", 100)
+    monkeypatch.setattr(update, "CHUNK_BYTES", 2048)
+    monkeypatch.setattr(update, "SMALL", 100)
     variants = [
         final(),
         final(together=False),
@@ -471,15 +475,14 @@ def test_every_path_gives_the_same_bits(cls, settings, dtype, monkeypatch):
 @pytest.mark.parametrize(("cls", "settings"), EVERY)
 def test_subnormal_moments_become_zero_and_nothing_else_changes(cls, settings, dtype, monkeypatch):
     """Of gradients that fade: moments stuck below the smallest normal number slow processors."""
-    monkeypatch.setattr(executor, "CHUNK_BYTES", 2048)
-    monkeypatch.setattr(executor, "SMALL", 100)
+    monkeypatch.setattr(update, "CHUNK_BYTES", 2048)
+    monkeypatch.setattr(update, "SMALL", 100)
     tiny = float(np.finfo(dtype).smallest_normal)
     some = np.array([0.0, tiny, -3 * tiny, tiny**0.5, 9 * tiny**0.5, 1e-8, 1.0, np.nan])
     grads = [np.resize(some, n).astype(dtype) for n in (2000, 8, 60)]
 
     def final(every):
-        for module in (executor, optim.optimizer):
-            monkeypatch.setattr(module, "CLEAN_EVERY", every)
+        monkeypatch.setattr(update, "CLEAN_EVERY", every)
         params = [param(np.linspace(1, 2, g.size), dtype) for g in grads]
         optimizer = cls(params, **settings)
         drive(optimizer, params, [grads] * 3 + [[0 * np.nan_to_num(g) for g in grads]] * 61)
@@ -527,7 +530,7 @@ def test_subnormal_moments_that_matter_are_kept(cls, settings):
 
 def test_real_sizes_give_the_same_bits():
     rs = np.random.RandomState(0)
-    shapes = [(executor.SMALL,), (executor.SMALL + 1,), (300, 311), (70_001,)]
+    shapes = [(update.SMALL,), (update.SMALL + 1,), (300, 311), (70_001,)]
     starts = [rs.standard_normal(s).astype(np.float32) for s in shapes]
     grads = [rs.standard_normal(s).astype(np.float32) for s in shapes]
     params = [param(s, np.float32) for s in starts]
@@ -722,7 +725,7 @@ def test_copies_are_independent():
 
 
 def test_empty_executor_survives_pickling():
-    assert isinstance(pickle.loads(pickle.dumps(executor.Executor())), executor.Executor)
+    assert isinstance(pickle.loads(pickle.dumps(update.Executor())), update.Executor)
 
 
 # --- schedules and analysis ---------------------------------------------------------------------
@@ -757,8 +760,8 @@ def test_a_group_counts_its_own_updates_not_its_parameters():
 def test_decay_equals_the_schedule():
     start, grads = draws(11, (3,), 30)
     a, _ = run(optim.AdamWithDecay, {"lr": 0.1, "decay_rate": 0.7, "decay_steps": 7}, start, grads)
-    b, _ = run(optim.Adam, {"lr": schedules.exponential(0.1, 0.7, 7)}, start, grads)
-    c, _ = run(optim.Adam, {"lr": schedules.constant(0.1)}, start, grads)
+    b, _ = run(optim.Adam, {"lr": schedules.Exponential(0.1, 0.7, 7)}, start, grads)
+    c, _ = run(optim.Adam, {"lr": schedules.Constant(0.1)}, start, grads)
     np.testing.assert_array_equal(a, b)
     assert not np.allclose(a, c)
 
@@ -773,9 +776,9 @@ def test_decay_applies_to_each_groups_own_rate():
 
 
 def test_exponential():
-    smooth = schedules.exponential(2.0, 0.25, 2)
+    smooth = schedules.Exponential(2.0, 0.25, 2)
     assert [smooth(k) for k in range(4)] == [2.0, 1.0, 0.5, 0.25]
-    stairs = schedules.exponential(2.0, 0.25, 2, staircase=True)
+    stairs = schedules.Exponential(2.0, 0.25, 2, staircase=True)
     assert [stairs(k) for k in range(5)] == [2.0, 2.0, 0.5, 0.5, 0.125]
 
 
@@ -784,13 +787,13 @@ def test_exponential():
     [(-1.0, 0.9, 10), (1.0, 0.0, 10), (1.0, 0.9, 0), (math.nan, 0.9, 10), (1.0, math.inf, 10)],
 )
 def test_exponential_refuses(arguments):
-    with pytest.raises(tg.errors.ArgumentError, match="exponential"):
-        schedules.exponential(*arguments)
+    with pytest.raises(tg.errors.ArgumentError, match="Exponential"):
+        schedules.Exponential(*arguments)
 
 
 def test_constant_refuses_negative_rates():
-    with pytest.raises(tg.errors.ArgumentError, match="constant"):
-        schedules.constant(-0.1)
+    with pytest.raises(tg.errors.ArgumentError, match="Constant"):
+        schedules.Constant(-0.1)
 
 
 @pytest.mark.parametrize("rate", [-0.1, math.nan, math.inf, "fast"])
@@ -803,3 +806,149 @@ def test_bad_rates_of_a_schedule_change_nothing(rate):
     assert p.tolist() == [1.0]
     assert not optimizer.state
     assert optimizer.param_groups[0]["updates"] == 0
+
+
+# --- rules of one's own -------------------------------------------------------------------------
+
+
+class Numbers(NamedTuple):
+    lr: float
+    penalty: float
+    maximize: bool
+
+    @property
+    def may_clean(self):
+        return True
+
+
+def optimizer_of(rule):
+    """Return an optimiser class with that rule: settings, state and numbers, and nothing else."""
+
+    class Optimizer(optim.Optimizer):
+        settings: ClassVar[dict] = {
+            "lr": Rate(0.5),
+            "weight_decay": Number(0.0),
+            "maximize": Flag(False, kw_only=True),
+        }
+
+        def _state_names(self, group):
+            return ("total",)
+
+        def _numbers(self, group, lr, step):
+            return Numbers(lr, group["weight_decay"], group["maximize"])
+
+    Optimizer.rule = rule
+    return Optimizer
+
+
+def test_the_table_of_settings_is_the_signature():
+    signature = "(params, lr=0.001, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, "
+    assert str(inspect.signature(optim.SGD)) == signature + "*, maximize=False)"
+    with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rate'"):
+        optim.SGD([param([1.0])], learning_rate=0.1)
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        optim.SGD([param([1.0])], 0.1, 0.9, 0.0, 0.0, False, True)
+
+    class Own(optim.SGD):
+        def __init__(self, params, speed):
+            super().__init__(params, lr=speed)
+
+    assert str(inspect.signature(Own)) == "(params, speed)"
+    assert Own([param([1.0])], 3).param_groups[0]["lr"] == 3.0
+
+
+def test_a_rule_that_is_not_elementwise_gets_whole_arrays(monkeypatch):
+    monkeypatch.setattr(update, "CHUNK_BYTES", 64)
+    seen = []
+
+    @update.whole("test")
+    def normed(p, g, state, s, c, n):
+        seen.append(p.shape)
+        np.multiply(g, c.lr / np.linalg.norm(g), out=s)
+        p -= s
+
+    shapes = [(3, 4), (5,), (20, 30)]
+    params = [param(np.zeros(shape), np.float32) for shape in shapes]
+    optimizer = optimizer_of(normed)(params)
+    drive(optimizer, params, [[np.ones(shape) for shape in shapes]] * 4)
+    assert seen == shapes * 4
+    for p in params:
+        np.testing.assert_allclose(p.data, -2 / math.sqrt(p.data.size), rtol=1e-6)
+
+
+@pytest.fixture
+def compiled():
+    """Register a faster version of the rule "test"; yields the sizes it has served, and refused."""
+    served, refused = [], []
+
+    def total(p, g, state, c):
+        assert {a.ndim for a in (p, g, *state)} == {1}
+        assert all(a.flags.c_contiguous for a in (p, g, *state))
+        assert {a.dtype for a in (p, g, c, *state)} == {p.dtype}
+        if p.size == 5:
+            refused.append(p.size)
+            return NotImplemented
+        served.append(p.size)
+        lr, penalty, maximize = c
+        state[0][...] += (-g if maximize else g) + penalty * p
+        p -= lr * state[0]
+        return None
+
+    FASTER["test", "update", "numpy"] = [total]
+    yield served, refused
+    del FASTER["test", "update", "numpy"]
+
+
+def test_a_compiled_rule_takes_one_parameter_a_call(compiled):
+    plain_shapes = []
+
+    @update.elementwise("test")
+    def total(p, g, state, s, c, n):
+        plain_shapes.append(p.shape)
+        state[0][...] += g
+        np.multiply(state[0], c.lr, out=s)
+        p -= s
+
+    shapes = [(3, 2), (), (5,), (400, 300)]
+    cls = optimizer_of(total)
+    final = []
+    for dtype, chosen in ((np.float32, cls), (np.float32, optimizer_of(total._replace(name="")))):
+        params = [param(np.ones(shape), dtype) for shape in shapes]
+        params.append(tg.Tensor(np.ones((2, 2), dtype).T[:1]))  # not contiguous
+        params.append(param(np.ones(7), np.float16))
+        optimizer = chosen(params, weight_decay=0.25, maximize=True)
+        plain_shapes.clear()
+        with np.errstate(all="raise"):
+            for k in range(3):
+                for p in params:
+                    p.grad = tg.Tensor(np.full(p.shape, k, p.dtype))
+                optimizer.step()
+        final.append([p.tolist() for p in params])
+        assert [p._version[0] for p in params] == [3] * len(params)
+        if chosen is cls:
+            # The first time each by itself, then as they fit together.
+            assert plain_shapes[:3] == [(5,), (1, 2), (7,)]
+            assert max(math.prod(shape) for shape in plain_shapes) == 7
+    assert compiled == ([6, 1, 120_000] * 3, [5] * 3)
+    assert final[0] == final[1]
+
+
+def test_subnormal_moments_become_zero_after_a_compiled_rule_too(compiled):
+    p = param(np.ones(100_001), np.float32)
+    optimizer = optimizer_of(update.Rule("test", None, True))([p], lr=0.0)
+    g = np.full(100_001, 1e-44, np.float32)
+    drive(optimizer, [p], [[g]])
+    assert (optimizer.state[p]["total"] > 0).all()
+    drive(optimizer, [p], [[g * 0]] * (update.CLEAN_EVERY - 1))
+    assert not optimizer.state[p]["total"].any()
+
+
+def test_an_array_that_got_another_shape_in_place_is_refused():
+    p = param(np.ones(4))
+    optimizer = optim.Adam([p])
+    drive(optimizer, [p], [[np.ones(4)]])
+    p.data.shape = (2, 2)
+    p.grad = tg.Tensor(np.ones((2, 2)))
+    with pytest.raises(tg.errors.ShapeError, match=r"\(2, 2\).*\(4,\)"):
+        optimizer.step()
+    assert optimizer.state[p]["step"] == 1

@@ -1,6 +1,8 @@
 """Groups, gradients that are missing or wrong, hooks, and saving."""
 
 import copy
+import dataclasses
+import json
 import math
 import re
 
@@ -29,7 +31,7 @@ OPTIMIZERS = [
     pytest.param(optim.Adam, {"amsgrad": True}, id="adam"),
     pytest.param(optim.AdamW, {}, id="adamw"),
     pytest.param(optim.AdamWithDecay, {"decay_steps": 3}, id="decay"),
-    pytest.param(optim.Adam, {"lr": schedules.exponential(0.1, 0.5, 3)}, id="scheduled"),
+    pytest.param(optim.Adam, {"lr": schedules.Exponential(0.1, 0.5, 3)}, id="scheduled"),
 ]
 
 
@@ -434,7 +436,7 @@ def test_repr():
     assert text.startswith("Adam (\nParameter Group 0 (2 tensors)\n")
     assert "Parameter Group 1 (1 tensors)" in text
     assert "    lr: 0.5\n" in text
-    scheduled = optim.SGD([leaf()], lr=schedules.exponential(0.25, 0.5, 1))
+    scheduled = optim.SGD([leaf()], lr=schedules.Exponential(0.25, 0.5, 1))
     assert "    lr: 0.25 (scheduled)\n" in repr(scheduled)
 
 
@@ -675,19 +677,57 @@ def test_loading_converts_to_the_type_of_the_parameter():
         assert type(other.state[q]["step"]) is int
 
 
-def test_the_saved_schedule_position_is_loaded_and_the_schedule_is_not():
+@pytest.mark.parametrize(
+    "lr", [schedules.Constant(0.3), schedules.Exponential(0.1, 0.5, 2, staircase=True)]
+)
+def test_schedules_are_saved(lr):
     p = param([1.0])
-    optimizer = optim.SGD([p], lr=schedules.exponential(0.1, 0.5, 1))
+    optimizer = optim.SGD([p], lr=lr)
+    for seed in range(3):
+        feed([p], seed)
+        optimizer.step()
+    saved = json.loads(json.dumps(optimizer.state_dict()["param_groups"][0]))
+    for here in (0.7, schedules.Constant(0.7), lambda k: 0.7):
+        other = optim.SGD([p], lr=here)
+        other.load_state_dict({"state": {}, "param_groups": [saved]})
+        assert other.param_groups[0]["lr"] == lr
+        assert other.current_lrs() == optimizer.current_lrs() == [lr(3)]
+
+
+def test_schedules_of_users_are_saved():
+    @dataclasses.dataclass(frozen=True)
+    class Halving(schedules.Schedule):
+        lr: float
+
+        def __call__(self, k):
+            return self.lr / 2**k
+
+    try:
+        optimizer = optim.SGD([param([1.0])], lr=Halving(0.5))
+        other = optim.SGD([param([1.0])])
+        other.load_state_dict(optimizer.state_dict())
+        assert other.param_groups[0]["lr"] == Halving(0.5)
+    finally:
+        del schedules.Schedule.kinds["Halving"]
+
+
+def test_functions_are_not_saved_but_their_position_is():
+    p = param([1.0])
+    optimizer = optim.SGD([p], lr=lambda k: 0.5**k)
     feed([p], 0)
     optimizer.step()
     optimizer.step()
     saved = optimizer.state_dict()
     assert saved["param_groups"][0]["lr"] is None
     assert saved["param_groups"][0]["updates"] == 2
-    other = optim.SGD([p], lr=schedules.constant(0.3))
+    other = optim.SGD([p], lr=lambda k: 0.1**k)
     other.load_state_dict(saved)
-    assert other.current_lrs() == [0.3]
-    assert other.param_groups[0]["updates"] == 2
+    assert other.current_lrs() == [pytest.approx(0.01)]
+    fixed = optim.SGD([p], lr=0.1)
+    with pytest.raises(StateDictError, match="lr was a function"):
+        fixed.load_state_dict(saved)
+    other.load_state_dict(fixed.state_dict())
+    assert other.current_lrs() == [0.1]
 
 
 def _edit(path, value):
@@ -743,7 +783,10 @@ GROUP = ("param_groups", 0)
         (_edit((*GROUP, "momentum"), 0.9), r"does not have: \['momentum'\]"),
         (_edit((*GROUP, "betas"), (0.9, 2.0)), r"group 0: betas\[1\]"),
         (_edit((*GROUP, "lr"), -1.0), "group 0: lr"),
-        (_edit((*GROUP, "lr"), None), "lr was a schedule when saved and is a number here"),
+        (_edit((*GROUP, "lr"), None), "lr was a function when saved.* not with 0.123"),
+        (_edit((*GROUP, "lr"), {"schedule": "Cosine"}), "no schedule is called 'Cosine'"),
+        (_edit((*GROUP, "lr"), {"schedule": "Constant"}), "schedule Constant: .*'lr'"),
+        (_edit((*GROUP, "lr"), {"schedule": "Constant", "lr": -1}), "Constant: lr must be"),
         (_edit((*GROUP, "updates"), -2), "updates must be a count"),
         (_edit((*GROUP, "amsgrad"), True), "the state has"),
         (_drop(("state",)), "it must be a dict"),
@@ -788,14 +831,6 @@ def test_a_load_error_lists_everything():
         assert len([line for line in lines if word in line]) == 1
     with pytest.raises(StateDictError):
         optimizer.load_state_dict(None)
-
-
-def test_a_schedule_does_not_load_into_a_number_nor_the_reverse():
-    p = param([1.0])
-    fixed, moving = optim.SGD([p], lr=0.1), optim.SGD([p], lr=schedules.constant(0.1))
-    for source, target in [(fixed, moving), (moving, fixed)]:
-        with pytest.raises(StateDictError, match="lr was"):
-            target.load_state_dict(source.state_dict())
 
 
 def test_names_matter_only_where_both_sides_have_them():

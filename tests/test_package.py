@@ -29,7 +29,7 @@ def test_importing_loads_numpy_and_no_other_library():
 
 def test_data_figures_and_training_are_read_at_their_first_use():
     code = (
-        "import sys, tinygrad_adam as tg; later = ['compat', 'data', 'plot', 'train'];"
+        "import sys, tinygrad_adam as tg; later = ['data', 'plot', 'train'];"
         "print(*(n for n in later if f'tinygrad_adam.{n}' in sys.modules), tg.plot.__name__)"
     )
     assert run(code) == "tinygrad_adam.plot"

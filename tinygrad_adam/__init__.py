@@ -48,7 +48,6 @@ from .serialization import *
 from .tensor import Tensor as Tensor
 
 if _typing.TYPE_CHECKING:
-    from . import compat as compat
     from . import data as data
     from . import plot as plot
     from . import train as train
@@ -66,7 +65,7 @@ uint8 = _np.dtype(_np.uint8)
 bool = _np.dtype(_np.bool_)
 
 # Read at their first use: whoever only wants gradients needs neither data nor figures.
-_LATER = ("compat", "data", "plot", "train")
+_LATER = ("data", "plot", "train")
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
     _INTERNAL = {

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from ..errors import ArgumentError
 from ..optim import SGD, Adam, AdamW, Optimizer, RMSprop, schedules
-from ..optim.optimizer import LearningRate, Params
+from ..optim.groups import Params
+from ..optim.settings import LearningRate
 
 __all__ = ["OPTIMIZERS", "learning_rate", "make_optimizer"]
 
@@ -26,7 +27,7 @@ OPTIMIZERS: dict[str, Callable[[Params, LearningRate], Optimizer]] = {
 
 def learning_rate(lr: float, decay_rate: float | None) -> LearningRate:
     """Return `lr`, or the schedule that multiplies it by `decay_rate` every 1000 updates."""
-    return lr if decay_rate is None else schedules.exponential(lr, decay_rate, 1000)
+    return lr if decay_rate is None else schedules.Exponential(lr, decay_rate, 1000)
 
 
 def make_optimizer(

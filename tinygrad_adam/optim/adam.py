@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from ..device import Array, array_module
-from . import schedules
-from .executor import covers_subnormals
-from .optimizer import LearningRate, Optimizer, Params
-from .settings import number, pair
+from .groups import Group
+from .optimizer import Optimizer
+from .schedules import Exponential
+from .settings import Flag, Number, Pair, Rate, Setting
+from .update import covers_subnormals, elementwise
 
-__all__ = [
-    "Adam",
-    "AdamNumbers",
-    "AdamVariant",
-    "AdamW",
-    "AdamWithDecay",
-    "adam_numbers",
-    "adam_rule",
-]
+__all__ = ["Adam", "AdamNumbers", "AdamW", "AdamWithDecay", "adam_numbers", "adam_rule"]
 
 
 class AdamNumbers(NamedTuple):
@@ -33,19 +26,14 @@ class AdamNumbers(NamedTuple):
     step_size: float
     eps: float
     eps_root: float
-    decay: float
+    shrink: float
+    penalty: float
+    maximize: bool
 
     @property
     def may_clean(self) -> bool:
         """Whether subnormal moments may become zero."""
         return covers_subnormals(self.eps, self.eps_root)
-
-
-class AdamVariant(NamedTuple):
-    """Whether the parameter shrinks first, and whether there is an epsilon inside the root."""
-
-    decay: bool = False
-    eps_root: bool = False
 
 
 def adam_numbers(
@@ -54,7 +42,9 @@ def adam_numbers(
     betas: tuple[float, float],
     eps: float,
     eps_root: float = 0.0,
-    weight_decay: float = 0.0,
+    shrink: float = 1.0,
+    penalty: float = 0.0,
+    maximize: bool = False,
 ) -> AdamNumbers:
     r"""Return the numbers of the `step`-th update (counted from 1), in double precision.
 
@@ -79,21 +69,24 @@ def adam_numbers(
         lr * root2 / correction1,
         eps * root2,
         eps_root * correction2,
-        1.0 - lr * weight_decay,
+        shrink,
+        penalty,
+        maximize,
     )
 
 
+@elementwise("adam")
 def adam_rule(
-    p: Array, g: Array, state: Sequence[Array], s: Array, c: AdamNumbers, how: AdamVariant
+    p: Array, g: Array, state: Sequence[Array], s: Array, c: AdamNumbers, n: AdamNumbers
 ) -> None:
     """Update `p` and its moments ``state = (m, v)`` or ``(m, v, v_max)`` in place.
 
-    Elementwise; `g` is only read, `s` is scratch of the same shape.  With `v_max` it is AMSGrad.
+    With `v_max` it is AMSGrad; with a `shrink` other than 1, AdamW.
     """
     xp = array_module(p)
     m, v = state[0], state[1]
-    if how.decay:
-        p *= c.decay
+    if n.shrink != 1.0:
+        p *= c.shrink
     # m = beta1 m + (1 - beta1) g.  Not m += (1 - beta1)(g - m), nor the like for v: that form loses
     # the digits of what is far below the moment.
     xp.multiply(g, c.gain1, out=s)
@@ -107,7 +100,7 @@ def adam_rule(
     if len(state) == 3:
         v = xp.maximum(state[2], v, out=state[2])
     # p -= step_size * m / (sqrt(v + eps_root) + eps)
-    if how.eps_root:
+    if n.eps_root:
         v = xp.add(v, c.eps_root, out=s)
     xp.sqrt(v, out=s)
     s += c.eps
@@ -182,57 +175,27 @@ class Adam(Optimizer):
     [0.8, -1.8]
     """
 
-    def __init__(
-        self,
-        params: Params,
-        lr: LearningRate = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        amsgrad: bool = False,
-        *,
-        eps_root: float = 0.0,
-        maximize: bool = False,
-        decoupled_weight_decay: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "eps_root": eps_root,
-                "maximize": maximize,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-        )
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "lr": Rate(1e-3),
+        "betas": Pair((0.9, 0.999), below=1.0),
+        "eps": Number(1e-8),
+        "weight_decay": Number(0.0),
+        "amsgrad": Flag(False),
+        "eps_root": Number(0.0, kw_only=True),
+        "maximize": Flag(False, kw_only=True),
+        "decoupled_weight_decay": Flag(False, kw_only=True),
+    }
+    rule = adam_rule
 
-    def _checked(self, group: dict[str, Any]) -> dict[str, Any]:
-        return super()._checked(group) | {
-            "betas": pair("betas", group["betas"], below=1.0),
-            "eps": number("eps", group["eps"]),
-            "eps_root": number("eps_root", group["eps_root"]),
-            "amsgrad": bool(group["amsgrad"]),
-            "decoupled_weight_decay": bool(group["decoupled_weight_decay"]),
-        }
-
-    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def _state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         return _MOMENTS_AMSGRAD if group["amsgrad"] else _MOMENTS
 
-    def _penalty(self, group: dict[str, Any]) -> float:
-        return 0.0 if group["decoupled_weight_decay"] else group["weight_decay"]
-
-    def _numbers(self, group: dict[str, Any], lr: float, step: int) -> AdamNumbers:
-        decay = group["weight_decay"] if group["decoupled_weight_decay"] else 0.0
-        return adam_numbers(step, lr, group["betas"], group["eps"], group["eps_root"], decay)
-
-    def _variant(self, group: dict[str, Any], step: int) -> AdamVariant:
-        decays = bool(group["decoupled_weight_decay"] and group["weight_decay"])
-        return AdamVariant(decays, bool(group["eps_root"]))
-
-    _rule = staticmethod(adam_rule)
+    def _numbers(self, group: Group, lr: float, step: int) -> AdamNumbers:
+        shrink, penalty = 1.0, group["weight_decay"]
+        if group["decoupled_weight_decay"]:
+            shrink, penalty = 1.0 - lr * penalty, 0.0
+        betas, eps, eps_root = group["betas"], group["eps"], group["eps_root"]
+        return adam_numbers(step, lr, betas, eps, eps_root, shrink, penalty, group["maximize"])
 
 
 class AdamW(Adam):
@@ -263,29 +226,11 @@ class AdamW(Adam):
     0.95
     """
 
-    def __init__(
-        self,
-        params: Params,
-        lr: LearningRate = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-        amsgrad: bool = False,
-        *,
-        eps_root: float = 0.0,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            eps_root=eps_root,
-            maximize=maximize,
-            decoupled_weight_decay=True,
-        )
+    settings: ClassVar[Mapping[str, Setting]] = {
+        **Adam.settings,
+        "weight_decay": Number(1e-2),
+        "decoupled_weight_decay": Flag(True, kw_only=True),
+    }
 
 
 class AdamWithDecay(Adam):
@@ -319,45 +264,12 @@ class AdamWithDecay(Adam):
     [0.025]
     """
 
-    def __init__(
-        self,
-        params: Params,
-        lr: LearningRate = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        amsgrad: bool = False,
-        *,
-        decay_rate: float = 0.95,
-        decay_steps: float = 1000,
-        eps_root: float = 0.0,
-        maximize: bool = False,
-        decoupled_weight_decay: bool = False,
-    ) -> None:
-        Optimizer.__init__(
-            self,
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "eps_root": eps_root,
-                "maximize": maximize,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "decay_rate": decay_rate,
-                "decay_steps": decay_steps,
-            },
-        )
+    settings: ClassVar[Mapping[str, Setting]] = {
+        **Adam.settings,
+        "decay_rate": Number(0.95, above=0.0, kw_only=True),
+        "decay_steps": Number(1000.0, above=0.0, kw_only=True),
+    }
 
-    def _checked(self, group: dict[str, Any]) -> dict[str, Any]:
-        return super()._checked(group) | {
-            "decay_rate": number("decay_rate", group["decay_rate"], above=0.0),
-            "decay_steps": number("decay_steps", group["decay_steps"], above=0.0),
-        }
-
-    def _learning_rate(self, group: dict[str, Any]) -> float:
+    def _learning_rate(self, group: Group) -> float:
         lr = super()._learning_rate(group)
-        decayed = schedules.exponential(lr, group["decay_rate"], group["decay_steps"])
-        return decayed(group["updates"])
+        return Exponential(lr, group["decay_rate"], group["decay_steps"])(group["updates"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from inspect import Signature
 from operator import is_, itemgetter
 from typing import Any, ClassVar
 
@@ -13,35 +14,35 @@ from ..autograd import enable_grad
 from ..device import Array, array_module, device_guard
 from ..errors import ArgumentError
 from ..tensor import RemovableHandle, Tensor
-from .executor import CLEAN_EVERY, Executor, Task
-from .parameters import check_gradient, check_parameter, fitted_state, label, listed, unzipped
-from .saving import decode, encode
-from .settings import number
+from .groups import Group, Params, label, read_group, read_groups
+from .settings import Setting, checked, number, signature
+from .state import Layout, State, check_gradient, fit, load, save
+from .update import Executor, Row, Rule
 
-__all__ = ["Hook", "LearningRate", "Optimizer", "Params"]
+__all__ = ["Hook", "Optimizer"]
 
-LearningRate = float | Callable[[int], float]
-Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 Hook = Callable[..., Any]
 
 
 class Optimizer:
     """Base class of all optimisers.
 
-    A subclass names its settings in `defaults` and says what they may be (`_checked`), which state
-    arrays a parameter has (`_state_names`), which numbers and choices an update takes (`_numbers`,
-    `_variant`), and what it does with them (`_rule`).
+    A subclass has a table of `settings`, which is also the signature of its constructor, and a
+    `rule`; it says which state arrays a parameter has (`_state_names`) and which numbers an update
+    takes (`_numbers`).  :class:`SGD` shows all of it.
 
     Parameters
     ----------
     params : iterable
         Tensors, ``(name, tensor)`` pairs, or dicts with ``"params"`` (a tensor or an iterable of
         either) and settings that differ from `defaults`.
-    defaults : dict
-        The settings, by name.
+    *args, **settings
+        The settings, in the order of the table or by name.
 
     Attributes
     ----------
+    defaults : dict
+        The settings of a group that has none of its own.
     param_groups : list of dict
         Per group ``"params"``, every setting, ``"param_names"`` if names were given, and
         ``"updates"``: how many calls of `step` have updated a parameter of the group.
@@ -57,80 +58,61 @@ class Optimizer:
         If a parameter is not floating point.
     """
 
+    settings: ClassVar[Mapping[str, Setting]]
+    rule: ClassVar[Rule]
     # Whether the state counts the updates of each parameter, as "step".
-    _counts_steps: ClassVar[bool] = True
-    _rule: ClassVar[staticmethod[[Array, Array, Sequence[Array], Array, Any, Any], None]]
+    counts_steps: ClassVar[bool] = True
+    __signature__: ClassVar[Signature | None]
 
-    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        self.defaults = defaults
-        self.param_groups: list[dict[str, Any]] = []
-        self.state: dict[Tensor, dict[str, Any]] = {}
+    def __init_subclass__(cls) -> None:
+        own = "__init__" in vars(cls)
+        cls.__signature__ = None if own else signature(cls.settings, "params")
+
+    def __init__(self, params: Params, *args: Any, **settings: Any) -> None:
+        given = signature(self.settings).bind(*args, **settings)
+        given.apply_defaults()
+        self.defaults: dict[str, Any] = given.arguments
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, State] = {}
         self._executor = Executor()
-        # The array each parameter had, and the state it needed, when the two were last fitted.
-        self._fitted: dict[Tensor, tuple[Array, tuple[str, ...]]] = {}
         # The settings each group had, but for the learning rate, when they were last checked.
         self._known: dict[int, tuple[Any, ...]] = {}
-        self._settings_of = itemgetter(*(key for key in defaults if key != "lr"))
+        self._settings_of = itemgetter(*(key for key in self.settings if key != "lr"))
         self._pre_hooks: dict[object, Hook] = {}
         self._post_hooks: dict[object, Hook] = {}
-        entries = listed(params)
-        if not entries:
-            raise ArgumentError(f"{self._name}: got an empty list of parameters")
-        if not any(isinstance(entry, Mapping) for entry in entries):
-            entries = [{"params": entries}]
-        for entry in entries:
-            if not isinstance(entry, Mapping):
-                raise ArgumentError(
-                    f"{self._name}: params mixes groups (dicts) with {type(entry).__name__}; "
-                    'put the latter in {"params": [...]}'
-                )
-            self.add_param_group(entry)
+        for group in read_groups(params, self._name):
+            self.add_param_group(group)
 
     @property
     def _name(self) -> str:
         return type(self).__name__
 
     @property
-    def _setting_names(self) -> tuple[str, ...]:
-        """The keys of a group that are saved: every setting, and the count of updates."""
-        return *self.defaults, "updates"
+    def _layout(self) -> Layout:
+        return Layout(self._name, tuple(self.settings), self._checked, self._state_keys)
 
-    def _state_keys(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def _state_keys(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the keys of the state of a parameter under the settings of `group`."""
-        return (*(("step",) if self._counts_steps else ()), *self._state_names(group))
+        return (*(("step",) if self.counts_steps else ()), *self._state_names(group))
 
     # --- what a subclass says -----------------------------------------------------------------
 
-    def _checked(self, group: dict[str, Any]) -> dict[str, Any]:
+    def _checked(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of `group`, checked and as plain Python values."""
-        lr = group["lr"]
-        return {
-            "lr": lr if callable(lr) else number("lr", lr),
-            "weight_decay": number("weight_decay", group["weight_decay"]),
-            "maximize": bool(group["maximize"]),
-        }
+        return checked(self.settings, group)
 
-    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def _state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the keys of a parameter's state arrays; always the same object."""
         raise NotImplementedError
 
-    def _numbers(self, group: dict[str, Any], lr: float, step: int) -> Any:
+    def _numbers(self, group: Group, lr: float, step: int) -> Any:
         """Return the numbers that the rule needs for update `step` of a parameter.
 
-        Without `_counts_steps`, `step` is 1 while the parameter has no state, and 2 after that.
+        Without `counts_steps`, `step` is 1 while the parameter lacks state, and 2 after that.
         """
         raise NotImplementedError
 
-    def _variant(self, group: dict[str, Any], step: int) -> Any:
-        """Return which variant of the rule to follow; what the rule gets as `how`."""
-        raise NotImplementedError
-
-    def _penalty(self, group: dict[str, Any]) -> float:
-        """Return the factor of the parameter that is added to its gradient."""
-        decay: float = group["weight_decay"]
-        return decay
-
-    def _learning_rate(self, group: dict[str, Any]) -> float:
+    def _learning_rate(self, group: Group) -> float:
         """Return the learning rate of the next update of `group`."""
         lr = group["lr"]
         if type(lr) is float and 0.0 <= lr < math.inf:
@@ -164,41 +146,14 @@ class Optimizer:
         [0.1, 0.01]
         """
         where = f"{self._name}: group {len(self.param_groups)}"
-        if not isinstance(group, Mapping) or "params" not in group:
-            raise ArgumentError(f'{where} must be a dict with the key "params", got {group!r}')
-        params = group["params"]
-        params = [params] if isinstance(params, Tensor) else listed(params)
-        if not params:
-            raise ArgumentError(f"{where} has no parameters")
-        unknown = sorted(set(group) - set(self.defaults) - {"params"})
-        if unknown:
-            raise ArgumentError(
-                f"{where} has unknown settings {unknown}; there are {sorted(self.defaults)}"
-            )
-        names = None
-        if any(isinstance(entry, tuple) for entry in params):
-            names, params = unzipped(params, where)
-        for i, p in enumerate(params):
-            check_parameter(p, f"{where}: params[{i}]")
-        given = [p for g in self.param_groups for p in g["params"]] + params
-        if len({id(p) for p in given}) < len(given):
-            raise ArgumentError(f"{where} repeats a parameter, which would be updated twice")
-        if self.param_groups and ("param_names" in self.param_groups[0]) != (names is not None):
-            raise ArgumentError(f"{where}: name the parameters of all groups, or of none")
-        known = [n for g in self.param_groups for n in g.get("param_names", ())] + (names or [])
-        if len(set(known)) < len(known):
-            raise ArgumentError(f"{where} repeats a parameter name: {sorted(known)}")
-        settings = self.defaults | {k: v for k, v in group.items() if k != "params"}
-        complete = {"params": params} | ({"param_names": names} if names is not None else {})
-        complete |= self._validated(settings, where) | {"updates": 0}
-        self.param_groups.append(complete)
+        new, settings = read_group(group, self.param_groups, self.defaults, where)
+        self.param_groups.append(new | self._validated(settings, where) | {"updates": 0})
 
-    def _validated(self, settings: dict[str, Any], where: str) -> dict[str, Any]:
+    def _validated(self, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
         try:
-            checked = self._checked(settings)
+            return self._checked(settings)
         except ArgumentError as error:
             raise ArgumentError(f"{where}: {error}") from None
-        return {key: checked[key] for key in self.defaults}
 
     def current_lrs(self) -> list[float]:
         """Return, per group, the learning rate that the next update will use."""
@@ -263,43 +218,29 @@ class Optimizer:
         return loss
 
     def _update(self) -> None:
-        work: list[tuple[dict[str, Any], list[_Batch]]] = []
+        work: list[tuple[Group, _Batch, Any, Any]] = []
         for index, group in enumerate(self.param_groups):
             self._check_changes(index, group)
-            names = self._state_names(group)
-            batches = self._batches(index, group, names)
-            if not batches:
-                continue
-            lr = self._learning_rate(group)
-            due = (group["updates"] + 1) % CLEAN_EVERY == 0
-            for batch in batches:
-                numbers = self._numbers(group, lr, batch.step)
-                batch.task = Task(
-                    self._rule,
-                    numbers,
-                    self._variant(group, batch.step),
-                    names,
-                    self._penalty(group),
-                    group["maximize"],
-                    due and numbers.may_clean,
-                )
-            work.append((group, batches))
-        # Whatever can be wrong has been found by now, and nothing has been changed.  A gradient too
-        # large or too small for its type is no reason to stop between two parameters.
-        with np.errstate(all="ignore"):
-            for group, batches in work:
-                for batch in batches:
-                    self._executor.run(batch.task, batch.arrays, batch.grads, batch.states)
-                    for p in batch.params:
-                        p._bump()
-                    if self._counts_steps:
-                        for state in batch.states:
-                            state["step"] = batch.step
-                    self.state.update(batch.fresh)
-                    self._fitted.update(batch.fitted)
-                group["updates"] += 1
+            batches = self._batches(index, group)
+            if batches:
+                lr = self._learning_rate(group)
+                for i, batch in enumerate(batches):
+                    work.append((group, batch, self._numbers(group, lr, batch.step), (index, i)))
+        # Whatever can be wrong has been found by now, and nothing has been changed.
+        for group, batch, numbers, key in work:
+            updates = group["updates"] + (key[1] == 0)
+            self._executor.run(self.rule, numbers, batch.rows, batch.grads, key, updates)
+            for row in batch.rows:
+                row.tensor._version[0] += 1
+                if self.counts_steps:
+                    row.state["step"] = batch.step
+            for row in batch.new:
+                self._executor.rows[row.tensor] = row
+                if row.state:
+                    self.state[row.tensor] = row.state
+            group["updates"] = updates
 
-    def _check_changes(self, index: int, group: dict[str, Any]) -> None:
+    def _check_changes(self, index: int, group: Group) -> None:
         """Check the settings of `group`, if any but the learning rate is not what it was."""
         values = self._settings_of(group)
         known = self._known.get(index)
@@ -307,10 +248,12 @@ class Optimizer:
             group.update(self._validated(group, f"{self._name}: group {index}"))
             self._known[index] = self._settings_of(group)
 
-    def _batches(self, index: int, group: dict[str, Any], names: tuple[str, ...]) -> list[_Batch]:
+    def _batches(self, index: int, group: Group) -> list[_Batch]:
         """Return the parameters of `group` that have a gradient, sorted by update number."""
         batches: dict[int, _Batch] = {}
-        states, fitted, counts = self.state, self._fitted, self._counts_steps
+        states, rows, counts = self.state, self._executor.rows, self.counts_steps
+        names = self._state_names(group)
+        stateful = bool(counts or names)
         batch = None
         for i, p in enumerate(group["params"]):
             grad = p.grad
@@ -324,40 +267,43 @@ class Optimizer:
                 or type(array) is not np.ndarray
                 or not array.flags.writeable
             ):
-                check_gradient(grad, array, label(self, index, i))
-            state = states.get(p) if names else _NO_STATE
-            seen = fitted.get(p)
-            new = missing = False
-            if state is None or seen is None or seen[0] is not array or seen[1] is not names:
-                state = dict(state or ({"step": 0} if counts else {}))
-                missing = fitted_state(state, array, names, label(self, index, i))
-                self._forget_old_arrays(p, array)
-                new = True
-            step = state["step"] + 1 if counts else 1 if missing else 2
+                check_gradient(grad, array, label(self._name, self.param_groups, index, i))
+            row, step, fresh = rows.get(p), 2, False
+            if (
+                row is None
+                or row.array is not array
+                or row.shape != array.shape
+                or row.names is not names
+                or (stateful and not row.holds(states.get(p)))
+            ):
+                fresh = True
+                state = {"step": 0} if counts else {}
+                state |= (stateful and states.get(p)) or {}
+                what = label(self._name, self.param_groups, index, i)
+                if fit(state, array, names, what):
+                    step = 1
+                self._forget_old(p)
+                row = Row(p, state, names)
+            if counts:
+                step = row.state["step"] + 1
             if batch is None or batch.step != step:
                 batch = batches.get(step)
                 if batch is None:
                     batch = batches[step] = _Batch(step)
-            batch.params.append(p)
-            batch.arrays.append(array)
+            batch.rows.append(row)
             batch.grads.append(g)
-            batch.states.append(state)
-            if new:
-                batch.fitted[p] = array, names
-                if names:
-                    batch.fresh[p] = state
+            if fresh:
+                batch.new.append(row)
         return list(batches.values())
 
-    def _forget_old_arrays(self, p: Tensor, array: Array) -> None:
-        """Let go of what `p` was before it became `array`, and of parameters no longer here."""
-        stale = []
-        if p in self._fitted:
-            if self._fitted[p][0] is not array:
-                stale.append(p)
-        elif len(self._fitted) >= sum(len(group["params"]) for group in self.param_groups):
-            stale += self._fitted.keys() - {q for g in self.param_groups for q in g["params"]}
-        for q in stale:
-            self._executor.forget(self._fitted.pop(q)[0])
+    def _forget_old(self, p: Tensor) -> None:
+        """Let go of the arrays `p` had, and of parameters that are no longer here."""
+        rows = self._executor.rows
+        if p in rows:
+            self._executor.forget(p)
+        elif len(rows) >= sum(len(group["params"]) for group in self.param_groups):
+            for q in rows.keys() - {q for g in self.param_groups for q in g["params"]}:
+                self._executor.forget(q)
 
     # --- hooks --------------------------------------------------------------------------------
 
@@ -396,8 +342,8 @@ class Optimizer:
         dict
             ``{"state": {i: {"step": 3, "exp_avg": array, ...}}, "param_groups": [{...,
             "params": [i, ...]}]}`` where `i` numbers the parameters through all groups.  A
-            callable learning rate is saved as None: it belongs to the program, and the number of
-            updates it is a function of is in the group.
+            learning rate from :mod:`~tinygrad_adam.optim.schedules` is saved as a dict of its
+            numbers; any other function as None, for it belongs to the program.
 
         Examples
         --------
@@ -412,13 +358,14 @@ class Optimizer:
         >>> saved["param_groups"][0]["params"], saved["param_groups"][0]["param_names"]
         ([0], ['w'])
         """
-        return encode(self)
+        return save(self._layout, self.param_groups, self.state)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over settings and state saved by `state_dict`, copying every array.
 
-        Parameters are matched by position.  Shapes, settings and, where both sides have them,
-        names must agree.
+        Parameters are matched by position.  Shapes and, where both sides have them, names must
+        agree.  All settings are those that were saved, schedules too; only where the learning rate
+        was a function of the program's own does this optimiser keep its own function.
 
         Parameters
         ----------
@@ -440,12 +387,11 @@ class Optimizer:
         >>> optimizer.param_groups[0]["lr"]
         0.5
         """
-        settings, state = decode(self, state_dict)
+        settings, state = load(self._layout, self.param_groups, state_dict)
         for group, loaded in zip(self.param_groups, settings, strict=True):
             group.update(loaded)
         self.state.clear()
         self.state.update(state)
-        self._fitted.clear()
         self._executor = Executor()
 
     def __repr__(self) -> str:
@@ -463,21 +409,13 @@ class Optimizer:
 class _Batch:
     """Parameters of one group that take the same numbers in this step."""
 
-    __slots__ = ("arrays", "fitted", "fresh", "grads", "params", "states", "step", "task")
-
-    task: Task
+    __slots__ = ("grads", "new", "rows", "step")
 
     def __init__(self, step: int) -> None:
         self.step = step
-        self.params: list[Tensor] = []
-        self.arrays: list[Array] = []
+        self.rows: list[Row] = []
         self.grads: list[Array] = []
-        self.states: list[dict[str, Any]] = []
-        self.fresh: dict[Tensor, dict[str, Any]] = {}
-        self.fitted: dict[Tensor, tuple[Array, tuple[str, ...]]] = {}
-
-
-_NO_STATE: dict[str, Any] = {}
+        self.new: list[Row] = []
 
 
 def _closure(closure: Callable[[], Any] | None = None) -> Callable[[], Any] | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from ..device import Array, array_module
-from .executor import covers_subnormals
-from .optimizer import LearningRate, Optimizer, Params
-from .settings import number
+from .groups import Group
+from .optimizer import Optimizer
+from .settings import Flag, Number, Rate, Setting
+from .update import covers_subnormals, elementwise
 
-__all__ = ["RMSprop", "RMSpropNumbers", "RMSpropVariant", "rmsprop_rule"]
+__all__ = ["RMSprop", "RMSpropNumbers", "rmsprop_rule"]
 
 
 class RMSpropNumbers(NamedTuple):
@@ -20,8 +21,11 @@ class RMSpropNumbers(NamedTuple):
     alpha: float
     gain: float
     eps: float
-    eps_root: float = 0.0
-    momentum: float = 0.0
+    eps_root: float
+    momentum: float
+    centered: bool
+    penalty: float
+    maximize: bool
 
     @property
     def may_clean(self) -> bool:
@@ -29,28 +33,18 @@ class RMSpropNumbers(NamedTuple):
         return covers_subnormals(self.eps, self.eps_root)
 
 
-class RMSpropVariant(NamedTuple):
-    """Which of the optional parts of the rule are in use."""
-
-    momentum: bool = False
-    centered: bool = False
-    eps_root: bool = False
-
-
+@elementwise("rmsprop")
 def rmsprop_rule(
-    p: Array, g: Array, state: Sequence[Array], s: Array, c: RMSpropNumbers, how: RMSpropVariant
+    p: Array, g: Array, state: Sequence[Array], s: Array, c: RMSpropNumbers, n: RMSpropNumbers
 ) -> None:
-    """Update `p` and ``state = (v,)``, then `b` with momentum, then `a` if centered, in place.
-
-    Elementwise; `g` is only read, `s` is scratch of the same shape.
-    """
+    """Update `p` and ``state = (v,)``, then `b` with momentum, then `a` if centered, in place."""
     xp = array_module(p)
     v = state[0]
     v *= c.alpha
     xp.square(g, out=s)
     s *= c.gain
     v += s
-    if how.centered:
+    if n.centered:
         a = state[-1]
         a *= c.alpha
         xp.multiply(g, c.gain, out=s)
@@ -59,12 +53,12 @@ def rmsprop_rule(
         xp.subtract(v, s, out=s)
         # A variance: rounding can take it just below zero, and the root of that is NaN.
         v = xp.maximum(s, 0.0, out=s)
-    if how.eps_root:
+    if n.eps_root:
         v = xp.add(v, c.eps_root, out=s)
     xp.sqrt(v, out=s)
     s += c.eps
     direction = xp.divide(g, s, out=s)
-    if how.momentum:
+    if n.momentum:
         direction = b = state[1]
         b *= c.momentum
         b += s
@@ -142,52 +136,22 @@ class RMSprop(Optimizer):
     0.9
     """
 
-    def __init__(
-        self,
-        params: Params,
-        lr: LearningRate = 1e-2,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum: float = 0.0,
-        centered: bool = False,
-        *,
-        maximize: bool = False,
-        eps_root: float = 0.0,
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "alpha": alpha,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "centered": centered,
-                "maximize": maximize,
-                "eps_root": eps_root,
-            },
-        )
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "lr": Rate(1e-2),
+        "alpha": Number(0.99, below=1.0),
+        "eps": Number(1e-8),
+        "weight_decay": Number(0.0),
+        "momentum": Number(0.0),
+        "centered": Flag(False),
+        "maximize": Flag(False, kw_only=True),
+        "eps_root": Number(0.0, kw_only=True),
+    }
+    rule = rmsprop_rule
 
-    def _checked(self, group: dict[str, Any]) -> dict[str, Any]:
-        return super()._checked(group) | {
-            "alpha": number("alpha", group["alpha"], below=1.0),
-            "eps": number("eps", group["eps"]),
-            "momentum": number("momentum", group["momentum"]),
-            "centered": bool(group["centered"]),
-            "eps_root": number("eps_root", group["eps_root"]),
-        }
-
-    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def _state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         return _NAMES[bool(group["momentum"]), group["centered"]]
 
-    def _numbers(self, group: dict[str, Any], lr: float, step: int) -> RMSpropNumbers:
+    def _numbers(self, group: Group, lr: float, step: int) -> RMSpropNumbers:
         alpha = group["alpha"]
-        return RMSpropNumbers(
-            lr, alpha, 1.0 - alpha, group["eps"], group["eps_root"], group["momentum"]
-        )
-
-    def _variant(self, group: dict[str, Any], step: int) -> RMSpropVariant:
-        return RMSpropVariant(bool(group["momentum"]), group["centered"], bool(group["eps_root"]))
-
-    _rule = staticmethod(rmsprop_rule)
+        names = ("eps", "eps_root", "momentum", "centered", "weight_decay", "maximize")
+        return RMSpropNumbers(lr, alpha, 1.0 - alpha, *map(group.__getitem__, names))

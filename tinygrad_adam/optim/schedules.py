@@ -2,22 +2,72 @@
 
 A schedule is any callable ``k -> lr``; pass it as an optimiser's ``lr``.  The first update asks for
 ``k = 0``.  The optimiser keeps `k` and saves it, so a resumed run goes on where it was.
+
+The schedules of this file, and frozen dataclasses derived from :class:`Schedule`, are saved with
+it.  Any other function belongs to the program, which has to pass it again.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from ..errors import ArgumentError
+from .settings import number
 
-__all__ = ["Schedule", "constant", "exponential"]
-
-Schedule = Callable[[int], float]
+__all__ = ["Constant", "Exponential", "Schedule", "loaded"]
 
 
-def constant(lr: float) -> Schedule:
-    """Return the schedule that is `lr` always.
+class Schedule:
+    """Base of the schedules that are saved: frozen dataclasses whose fields are plain values."""
+
+    kinds: ClassVar[dict[str, type[Schedule]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Schedule.kinds[cls.__name__] = cls
+
+    def __call__(self, k: int) -> float:
+        """Return the learning rate after `k` updates."""
+        raise NotImplementedError
+
+    def saved(self) -> dict[str, Any]:
+        """Return the name of the schedule and its fields; `loaded` reads them."""
+        fields: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        return {"schedule": type(self).__name__} | fields
+
+
+def loaded(saved: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that `Schedule.saved` described.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none of that name, or its fields do not fit.
+
+    Examples
+    --------
+    >>> loaded(Exponential(0.1, rate=0.5, steps=10).saved())
+    Exponential(lr=0.1, rate=0.5, steps=10.0, staircase=False)
+    """
+    fields = dict(saved)
+    name = fields.pop("schedule", None)
+    if name not in Schedule.kinds:
+        raise ArgumentError(f"no schedule is called {name!r}; there are {sorted(Schedule.kinds)}")
+    try:
+        return Schedule.kinds[name](**fields)
+    except TypeError as error:
+        raise ArgumentError(f"schedule {name}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same rate always.
+
+    Parameters
+    ----------
+    lr : float
+        The rate.
 
     Raises
     ------
@@ -26,19 +76,23 @@ def constant(lr: float) -> Schedule:
 
     Examples
     --------
-    >>> constant(0.1)(1000)
+    >>> Constant(0.1)(1000)
     0.1
     """
-    _check("constant", "lr", lr, lr >= 0)
 
-    def schedule(k: int) -> float:
-        return lr
+    lr: float
 
-    return schedule
+    def __post_init__(self) -> None:
+        _read(self, "lr")
+
+    def __call__(self, k: int) -> float:
+        """Return `lr`."""
+        return self.lr
 
 
-def exponential(lr: float, rate: float, steps: float, staircase: bool = False) -> Schedule:
-    r"""Return :math:`k \mapsto \eta \cdot \text{rate}^{k / \text{steps}}`.
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    r"""The rate :math:`\eta \cdot \text{rate}^{k / \text{steps}}` after `k` updates.
 
     Parameters
     ----------
@@ -58,23 +112,30 @@ def exponential(lr: float, rate: float, steps: float, staircase: bool = False) -
 
     Examples
     --------
-    >>> lr = exponential(0.001, rate=0.95, steps=1000)
+    >>> lr = Exponential(0.001, rate=0.95, steps=1000)
     >>> lr(0), lr(1000)
     (0.001, 0.00095)
-    >>> exponential(1.0, rate=0.5, steps=10, staircase=True)(19)
+    >>> Exponential(1.0, rate=0.5, steps=10, staircase=True)(19)
     0.5
     """
-    _check("exponential", "lr", lr, lr >= 0)
-    _check("exponential", "rate", rate, rate > 0)
-    _check("exponential", "steps", steps, steps > 0)
 
-    def schedule(k: int) -> float:
-        return float(lr * rate ** (k // steps if staircase else k / steps))
+    lr: float
+    rate: float
+    steps: float
+    staircase: bool = False
 
-    return schedule
+    def __post_init__(self) -> None:
+        _read(self, "lr")
+        _read(self, "rate", above=0.0)
+        _read(self, "steps", above=0.0)
+
+    def __call__(self, k: int) -> float:
+        """Return the rate after `k` updates."""
+        exponent = k // self.steps if self.staircase else k / self.steps
+        return float(self.lr * self.rate**exponent)
 
 
-def _check(schedule: str, name: str, value: float, good: bool) -> None:
-    if not (good and math.isfinite(value)):
-        bound = "non-negative" if name == "lr" else "positive"
-        raise ArgumentError(f"{schedule}: {name} must be finite and {bound}, got {value}")
+def _read(schedule: Schedule, name: str, above: float | None = None) -> None:
+    """Check a field of a schedule, and make it a plain float."""
+    value = number(f"{type(schedule).__name__}: {name}", getattr(schedule, name), above=above)
+    object.__setattr__(schedule, name, value)

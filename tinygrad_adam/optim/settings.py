@@ -1,13 +1,32 @@
-"""Reading hyper-parameters: numbers within bounds, or an error that says which bound."""
+"""Settings: the table of what an optimiser may be told, with defaults and checks.
+
+A class lists its settings once, ``{"lr": Rate(1e-3), "momentum": Number(0.0), ...}``.  The table
+gives its constructor, the defaults of its groups, the checks, and what is saved.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from inspect import Parameter, Signature
 from typing import Any
 
 from ..errors import ArgumentError
 
-__all__ = ["number", "pair"]
+__all__ = [
+    "Flag",
+    "LearningRate",
+    "Number",
+    "Pair",
+    "Rate",
+    "Setting",
+    "checked",
+    "number",
+    "signature",
+]
+
+LearningRate = float | Callable[[int], float]
 
 
 def number(
@@ -42,10 +61,87 @@ def number(
     return result
 
 
-def pair(name: str, value: Any, *, below: float) -> tuple[float, float]:
-    """Return `value` as two floats from 0 up to, but not including, `below`."""
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{name} must be two numbers, got {value!r}") from None
-    return number(f"{name}[0]", first, below=below), number(f"{name}[1]", second, below=below)
+@dataclass(frozen=True)
+class Setting:
+    """A setting's default; a subclass says what it may be.
+
+    Attributes
+    ----------
+    default : object
+        Its value if none is given.
+    kw_only : bool
+        Whether the constructor takes it by name only.
+    """
+
+    default: Any
+    _: KW_ONLY
+    kw_only: bool = False
+
+    def read(self, name: str, value: Any) -> Any:
+        """Return `value` as a plain Python value, or raise an ArgumentError that says `name`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Number(Setting):
+    """A finite number from 0 up, within the bounds of `number`."""
+
+    above: float | None = None
+    below: float | None = None
+    most: float | None = None
+
+    def read(self, name: str, value: Any) -> float:
+        """Return `value` as a float."""
+        return number(name, value, above=self.above, below=self.below, most=self.most)
+
+
+@dataclass(frozen=True)
+class Rate(Setting):
+    """A learning rate: a number, or a function of the number of completed updates."""
+
+    def read(self, name: str, value: Any) -> LearningRate:
+        """Return `value` as a float, or as it is if it can be called."""
+        return value if callable(value) else number(name, value)
+
+
+@dataclass(frozen=True)
+class Pair(Setting):
+    """Two numbers from 0 up to, but not including, `below`."""
+
+    below: float
+
+    def read(self, name: str, value: Any) -> tuple[float, float]:
+        """Return `value` as two floats."""
+        try:
+            first, second = value
+        except (TypeError, ValueError):
+            raise ArgumentError(f"{name} must be two numbers, got {value!r}") from None
+        below = self.below
+        return number(f"{name}[0]", first, below=below), number(f"{name}[1]", second, below=below)
+
+
+@dataclass(frozen=True)
+class Flag(Setting):
+    """True or False."""
+
+    def read(self, name: str, value: Any) -> bool:
+        """Return `value` as a bool."""
+        return bool(value)
+
+
+def checked(settings: Mapping[str, Setting], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values`, each read by its setting."""
+    return {name: setting.read(name, values[name]) for name, setting in settings.items()}
+
+
+def signature(settings: Mapping[str, Setting], *before: str) -> Signature:
+    """Return the signature of a constructor that takes `before`, and then `settings`."""
+    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in before]
+    for kw_only in (False, True):
+        kind = Parameter.KEYWORD_ONLY if kw_only else Parameter.POSITIONAL_OR_KEYWORD
+        parameters += [
+            Parameter(name, kind, default=setting.default)
+            for name, setting in settings.items()
+            if setting.kw_only is kw_only
+        ]
+    return Signature(parameters)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from ..device import Array, array_module
 from ..errors import ArgumentError
-from .optimizer import LearningRate, Optimizer, Params
-from .settings import number
+from .groups import Group
+from .optimizer import Optimizer
+from .settings import Flag, Number, Rate, Setting
+from .update import elementwise
 
-__all__ = ["SGD", "SGDNumbers", "SGDVariant", "sgd_rule"]
+__all__ = ["SGD", "SGDNumbers", "sgd_rule"]
 
 
 class SGDNumbers(NamedTuple):
-    """The numbers of one SGD step; `gain` is one less the dampening."""
+    """The numbers of one SGD step: the buffer becomes ``keep * b + gain * g``."""
 
     lr: float
-    momentum: float = 0.0
-    gain: float = 1.0
+    momentum: float
+    keep: float
+    gain: float
+    nesterov: bool
+    penalty: float
+    maximize: bool
 
     @property
     def may_clean(self) -> bool:
@@ -26,31 +32,19 @@ class SGDNumbers(NamedTuple):
         return True
 
 
-class SGDVariant(NamedTuple):
-    """Whether the momentum is Nesterov's, and whether its buffer is still empty."""
-
-    nesterov: bool = False
-    first: bool = False
-
-
+@elementwise("sgd")
 def sgd_rule(
-    p: Array, g: Array, state: Sequence[Array], s: Array, c: SGDNumbers, how: SGDVariant
+    p: Array, g: Array, state: Sequence[Array], s: Array, c: SGDNumbers, n: SGDNumbers
 ) -> None:
-    """Update `p` and its momentum buffer ``state = ()`` or ``(b,)`` in place.
-
-    Elementwise; `g` is only read, `s` is scratch of the same shape.
-    """
+    """Update `p` and its momentum buffer ``state = ()`` or ``(b,)`` in place."""
     xp = array_module(p)
     direction = g
     if state:
         direction = b = state[0]
-        if how.first:
-            b[...] = g
-        else:
-            b *= c.momentum
-            xp.multiply(g, c.gain, out=s)
-            b += s
-        if how.nesterov:
+        b *= c.keep
+        xp.multiply(g, c.gain, out=s)
+        b += s
+        if n.nesterov:
             xp.multiply(b, c.momentum, out=s)
             s += g
             direction = s
@@ -114,51 +108,31 @@ class SGD(Optimizer):
     0.5
     """
 
-    _counts_steps = False
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "lr": Rate(1e-3),
+        "momentum": Number(0.0),
+        "dampening": Number(0.0, most=1.0),
+        "weight_decay": Number(0.0),
+        "nesterov": Flag(False),
+        "maximize": Flag(False, kw_only=True),
+    }
+    rule = sgd_rule
+    counts_steps = False
 
-    def __init__(
-        self,
-        params: Params,
-        lr: LearningRate = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-            },
-        )
-
-    def _checked(self, group: dict[str, Any]) -> dict[str, Any]:
-        checked = super()._checked(group) | {
-            "momentum": number("momentum", group["momentum"]),
-            "dampening": number("dampening", group["dampening"], most=1.0),
-            "nesterov": bool(group["nesterov"]),
-        }
-        if checked["nesterov"] and (not checked["momentum"] or checked["dampening"]):
+    def _checked(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        settings = super()._checked(group)
+        if settings["nesterov"] and (not settings["momentum"] or settings["dampening"]):
             raise ArgumentError(
                 "nesterov needs momentum > 0 and dampening 0, "
-                f"got momentum {checked['momentum']} and dampening {checked['dampening']}"
+                f"got momentum {settings['momentum']} and dampening {settings['dampening']}"
             )
-        return checked
+        return settings
 
-    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def _state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         return _BUFFER if group["momentum"] else ()
 
-    def _numbers(self, group: dict[str, Any], lr: float, step: int) -> SGDNumbers:
-        return SGDNumbers(lr, group["momentum"], 1.0 - group["dampening"])
-
-    def _variant(self, group: dict[str, Any], step: int) -> SGDVariant:
-        return SGDVariant(group["nesterov"], first=step == 1)
-
-    _rule = staticmethod(sgd_rule)
+    def _numbers(self, group: Group, lr: float, step: int) -> SGDNumbers:
+        # The first buffer is the gradient itself, whatever the dampening.
+        keep, gain = (group["momentum"], 1.0 - group["dampening"]) if step > 1 else (0.0, 1.0)
+        penalty, maximize = group["weight_decay"], group["maximize"]
+        return SGDNumbers(lr, group["momentum"], keep, gain, group["nesterov"], penalty, maximize)
