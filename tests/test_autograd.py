@@ -351,12 +351,13 @@ def test_each_retained_gradient_has_its_own_memory():
     for t in (y, z):
         t.retain_grad()
     start = tg.ones_like(z)
-    for times in (1, 2):
-        z.backward(start, retain_graph=True)
-        assert y.grad.tolist() == z.grad.tolist() == [times, times]
+    z.backward(start, retain_graph=True)
     z.grad.zero_()
+    assert (y.grad.tolist(), start.tolist(), x.grad.tolist()) == ([1, 1], [1, 1], [2, 2])
     y.grad.fill_(7.0)
-    assert (start.tolist(), z.grad.tolist(), x.grad.tolist()) == ([1, 1], [0, 0], [4, 4])
+    assert (z.grad.tolist(), start.tolist(), x.grad.tolist()) == ([0, 0], [1, 1], [2, 2])
+    z.backward(start)
+    assert (y.grad.tolist(), z.grad.tolist(), x.grad.tolist()) == ([8, 8], [1, 1], [4, 4])
 
 
 def test_mixed_types_give_each_input_its_own():
