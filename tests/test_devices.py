@@ -634,7 +634,10 @@ def test_states_go_through_files(cp, tmp_path):
 def test_an_optimiser_refuses_a_gradient_from_elsewhere(cp):
     w = tg.ones(2, device="cuda:1", requires_grad=True)
     rule = optim.SGD([w], lr=1.0)
-    w.grad = tg.ones(2, device="cuda:0")
+    with pytest.raises(DeviceError, match=r"cuda:1 \(2,\), cuda:0"):
+        w.grad = tg.ones(2, device="cuda:0")
+    w.grad = tg.ones_like(w)
+    w.grad.data = tg.ones(2, device="cuda:0").data
     with pytest.raises(DeviceError, match=r"cuda:1 but its gradient on cuda:0"):
         rule.step()
     assert w.tolist() == [1.0, 1.0]

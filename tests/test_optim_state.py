@@ -148,7 +148,7 @@ def test_wrong_gradients_change_nothing(gradient, error, words):
     feed(params, 0)
     optimizer.step()
     before = frozen(params, optimizer)
-    params[1].grad = tg.Tensor(gradient)
+    params[1].grad.data = gradient
     with pytest.raises(error) as caught:
         optimizer.step()
     for word in ["Adam", "group 0", "params[1]", "'second'", *words]:
@@ -156,18 +156,11 @@ def test_wrong_gradients_change_nothing(gradient, error, words):
     assert frozen(params, optimizer) == before
 
 
-def test_a_gradient_must_be_a_tensor():
-    p = param([1.0])
-    optimizer = optim.SGD([p])
-    p.grad = np.ones(1)
-    with pytest.raises(DTypeError, match=r"params\[0\]\.grad must be a Tensor, got ndarray"):
-        optimizer.step()
-
-
 def test_wrong_gradient_in_a_later_group_changes_nothing_in_an_earlier_one():
     a, b = param([1.0]), param([1.0, 2.0])
     optimizer = optim.SGD([{"params": [a]}, {"params": [b]}], momentum=0.9)
-    a.grad, b.grad = tg.Tensor(np.ones(1)), tg.Tensor(np.ones(1))
+    a.grad, b.grad = tg.Tensor(np.ones(1)), tg.Tensor(np.ones(2))
+    b.grad.data = np.ones(1)
     with pytest.raises(ShapeError, match="group 1"):
         optimizer.step()
     assert a.tolist() == [1.0]
@@ -208,7 +201,7 @@ def test_a_refused_step_leaves_the_state_of_earlier_parameters():
     optimizer.param_groups[0]["momentum"] = 0.9
     params[0].data = params[0].data.astype(np.float32)
     params[0].grad = tg.Tensor(np.ones(1, np.float32))
-    params[1].grad = tg.Tensor(np.ones((2, 2)))
+    params[1].grad.data = np.ones((2, 2))
     with pytest.raises(ShapeError):
         optimizer.step()
     assert list(optimizer.state[params[0]]) == ["step", "square_avg"]
@@ -474,7 +467,8 @@ def test_no_post_hook_after_a_failed_step():
     optimizer = optim.SGD([p])
     calls = []
     optimizer.register_step_post_hook(lambda *args: calls.append(args))
-    p.grad = tg.Tensor(np.ones(2))
+    p.grad = tg.Tensor(np.ones(1))
+    p.grad.data = np.ones(2)
     with pytest.raises(ShapeError):
         optimizer.step()
     assert calls == []

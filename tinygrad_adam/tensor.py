@@ -113,7 +113,7 @@ class Tensor(Variable):
             )
         kind(data.dtype)
         self._data = np.asarray(data) if isinstance(data, np.generic) else data
-        self.grad = None
+        self._grad = None
         self._node = None
         self._requires_grad = False
         self._version = [0]
@@ -142,6 +142,17 @@ class Tensor(Variable):
         if self._aliases is not None:
             self._aliases.pop(id(self), None)
             self._aliases = None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` adds to; one that is set must fit this tensor."""
+        return self._grad  # type: ignore[no-any-return]
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            differentiate.check_gradient("grad", self, value)
+        self._grad = value
 
     def _bump(self) -> None:
         """Note that `data` was written to, so that a graph that saved it will say so."""
@@ -253,8 +264,8 @@ class Tensor(Variable):
         InPlaceError
             If an array that the graph saved was changed in place since.
         ShapeError, DTypeError, DeviceError, InPlaceError
-            If a `grad` set by hand cannot be added to: another shape, element type or device than
-            its tensor, or a read-only view.
+            If a `grad` cannot be added to, because its data or its tensor's were replaced: another
+            shape, element type or device, or a read-only view.
 
         Notes
         -----
@@ -707,7 +718,7 @@ class Tensor(Variable):
                 "pickle or deepcopy: a graph is not copied, so only leaf tensors are; "
                 "use .detach().clone()"
             )
-        grad = None if self.grad is None else self.grad._data
+        grad = None if self._grad is None else self._grad._data
         parts = (type(self), self._data, self._requires_grad, grad)
         return _rebuilt, parts, getattr(self, "__dict__", None)
 
@@ -748,5 +759,5 @@ def _rebuilt(cls: type[Tensor], data: Array, requires_grad: bool, grad: Array | 
     """Return what `Tensor.__reduce__` took apart."""
     new = object.__new__(cls)
     Tensor.__init__(new, data, requires_grad)
-    new.grad = None if grad is None else variable(grad)
+    new._grad = None if grad is None else variable(grad)
     return new

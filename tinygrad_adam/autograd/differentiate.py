@@ -29,7 +29,7 @@ from .graph import Node, Variable, mixed_devices, variable
 from .mode import recording
 from .vocabulary import ON_TENSORS
 
-__all__ = ["backward", "grad"]
+__all__ = ["backward", "check_gradient", "grad"]
 
 
 def backward(
@@ -48,7 +48,8 @@ def backward(
     if chosen is None:
         chosen = {leaf: leaf for leaf in way.leaves}
     for t in chosen.values():
-        _check_grad(t, written=not create_graph)
+        if t._grad is not None:
+            check_gradient("backward", t, t._grad)
     found, retained = walk(seeds, way, retain_graph, create_graph)
     for t, g in retained:
         _keep(t, g, create_graph)
@@ -56,11 +57,11 @@ def backward(
         t = chosen[key]
         if create_graph:
             _keep(t, g, True)
-        elif t.grad is None:
-            t.grad = variable(g if owned else copied(g))
+        elif t._grad is None:
+            t._grad = variable(g if owned else copied(g))
         else:
-            t.grad._data = added(t.grad._data, g, in_place=True)
-            t.grad._version[0] += 1
+            t._grad._data = added(t._grad._data, g, in_place=True)
+            t._grad._version[0] += 1
 
 
 def grad(
@@ -256,8 +257,8 @@ def _checked(way: Way) -> Way:
                 raise _spent(node)
         if node.keeper is not None:
             kept = node.keeper()
-            if kept is not None:
-                _check_grad(kept, written=False)
+            if kept is not None and kept._grad is not None:
+                check_gradient("backward", kept, kept._grad)
     return way
 
 
@@ -282,32 +283,32 @@ def _stale(node: Node) -> str:
     return " or ".join(repr(n) if n != "its output" else n for n in saved)
 
 
-def _check_grad(t: Variable, written: bool) -> None:
-    """Raise if a gradient could not be added to what ``t.grad`` holds, or not in place."""
-    held = t.grad
-    if held is None:
-        return
+def check_gradient(name: str, t: Variable, held: Any) -> None:
+    """Raise if `held` cannot be the gradient of `t`, or nothing could be added to it.
+
+    Asked where ``t.grad`` is set, and again before a walk: the data of either may be replaced.
+    """
+    data = t._data
     if not isinstance(held, Variable):
         raise DTypeError(
-            f"backward: .grad of a {t._data.shape} tensor must be a Tensor or None, "
-            f"got {type(held).__name__}; set it to None first"
+            f"{name}: .grad of a {data.shape} tensor must be a Tensor or None, "
+            f"got {type(held).__name__}"
         )
-    old, data = held._data, t._data
+    old = held._data
     if old.shape != data.shape:
         raise ShapeError(
-            f"backward: .grad of a {data.shape} tensor was set to shape {old.shape}; "
-            "set it to None first"
+            f"{name}: .grad of a {data.shape} tensor has shape {old.shape}; set it to None first"
         )
     if not same_device(old, data):
-        raise mixed_devices("backward: a tensor and its .grad", [data, old])
+        raise mixed_devices(f"{name}: a tensor and its .grad", [data, old])
     if old.dtype != data.dtype:
         raise DTypeError(
-            f"backward: .grad of a {data.dtype} tensor was set to {old.dtype}; set it to None first"
+            f"{name}: .grad of a {data.dtype} tensor is {old.dtype}; set it to None first"
         )
-    if written and not is_writable(old):
+    if not is_writable(old):
         raise InPlaceError(
-            f"backward: .grad of a {data.shape} tensor is a read-only view (expand, "
-            "broadcast_to), so nothing can be added to it; set it to None or to a clone() first"
+            f"{name}: .grad of a {data.shape} tensor is a read-only view (expand, "
+            "broadcast_to), so nothing can be added to it; use a clone()"
         )
 
 
@@ -315,6 +316,6 @@ def _keep(t: Variable, g: Any, create_graph: bool) -> None:
     """Add `g` to the gradient of a tensor; a copy, for `g` flows to other tensors too."""
     if create_graph:
         with recording(True):
-            t.grad = ON_TENSORS.clone(g) if t.grad is None else t.grad + g
+            t._grad = ON_TENSORS.clone(g) if t._grad is None else t._grad + g
     else:
-        t.grad = variable(copied(g) if t.grad is None else added(t.grad._data, g))
+        t._grad = variable(copied(g) if t._grad is None else added(t._grad._data, g))

@@ -43,17 +43,17 @@ class Variable:
         "__weakref__",
         "_aliases",
         "_data",
+        "_grad",
         "_hooks",
         "_node",
         "_requires_grad",
         "_version",
-        "grad",
     )
 
     tensor_class: ClassVar[type[Variable]]
 
     _data: Array
-    grad: Any
+    _grad: Any
     _node: Node | None
     _requires_grad: bool
     _version: list[int]
@@ -68,7 +68,7 @@ def variable(data: Array, node: Node | None = None) -> Any:
     """Make a Tensor around `data` without copying; `data` may be a NumPy scalar (0-d result)."""
     t = _new_variable(Variable.tensor_class)
     t._data = np.asarray(data) if isinstance(data, np.generic) else data
-    t.grad = None
+    t._grad = None
     t._node = node
     t._requires_grad = False
     t._version = [0]

@@ -167,7 +167,7 @@ class ArrayOptimizer:
             record.settings = self._valid
         if record.tensor.data is not params:
             record.tensor.data = params
-        record.tensor.grad = Tensor(grads)
+        record.tensor._grad = Tensor(grads)  # which `step` checks
         try:
             record.optimizer.step()
         finally:

@@ -33,10 +33,8 @@ _NOT_SETTINGS = {"params", "param_names", "foreach", "fused", "capturable", "dif
 _TORCH_LACKS = {"eps_root": 0.0}
 
 
-def check_gradient(grad: Any, array: Array, what: str) -> None:
+def check_gradient(grad: Tensor, array: Array, what: str) -> None:
     """Raise if `grad` does not go with the array of the parameter called `what`."""
-    if not isinstance(grad, Tensor):
-        raise DTypeError(f"{what}.grad must be a Tensor, got {type(grad).__name__}")
     g = grad.data
     if device_of(g) != device_of(array):
         raise DeviceError(
