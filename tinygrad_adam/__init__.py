@@ -31,6 +31,8 @@ from .device import Generator as Generator
 from .device import get_default_device as get_default_device
 from .device import manual_seed as manual_seed
 from .device import set_default_device as set_default_device
+from .kernels.switch import is_fast as is_fast
+from .kernels.switch import set_fast as set_fast
 from .ops.conv import *
 from .ops.elementwise import *
 from .ops.index import *

@@ -1,8 +1,26 @@
 """Faster values and derivatives, a kind a file: registered in a table, never called by name.
 
-What may be registered, and what is asked when, is in `tinygrad_adam.autograd.faster`.
+What may be registered, and what is asked when, is in `tinygrad_adam.autograd.faster`.  On NumPy
+alone:
+
+============  ====================================================================================
+``cpu``       convolution, the batch innermost in memory
+``sums``      sums over rows
+``pool``      max pooling that remembers its choice in a byte
+``losses``    the slope of the cross-entropy from what its value made
+============  ====================================================================================
+
+With numba, which is imported when there is enough work for it (``switch``):
+
+============  ====================================================================================
+``compiled``  thin wrappers around ``loops``: element-wise operations, pooling, losses, optimisers
+``direct``    convolution without patches, around ``vectors``
+============  ====================================================================================
+
+The newest version is asked first; a file imports those that are to be asked after it.
 """
 
-from . import cpu, direct, sums
+from . import compiled, cpu, direct, losses, pool, sums
+from .switch import is_fast, set_fast
 
-__all__ = ["cpu", "direct", "sums"]
+__all__ = ["compiled", "cpu", "direct", "is_fast", "losses", "pool", "set_fast", "sums"]

@@ -260,7 +260,7 @@ def binary_cross_entropy(
     return _reduced(apply(BCE, (input, target)), weight, reduction)
 
 
-def _logit_bce(xp: Any, x: Any, t: Any, *, reduction: str) -> Any:
+def _logit_bce(xp: Any, x: Any, t: Any, *, reduction: str, memo: list[Array]) -> Any:
     e = xp.exp(-xp.abs(x))
     loss = xp.maximum(x, 0)
     loss -= x * t
@@ -323,10 +323,10 @@ def binary_cross_entropy_with_logits(
     name = "binary_cross_entropy_with_logits"
     _check(name, input, target, reduction)
     _check_weights(name, input, weight=weight, pos_weight=pos_weight)
-    whole: dict[str, Any] = {"reduction": "none"}
+    whole: dict[str, Any] = {"reduction": "none", "memo": []}
     if pos_weight is None:
         if weight is None and reduction != "none":
-            return in_single(LOGIT_BCE, (input, target), {"reduction": reduction})
+            return in_single(LOGIT_BCE, (input, target), {"reduction": reduction, "memo": []})
         return _reduced(apply(LOGIT_BCE, (input, target), whole), weight, reduction)
     with device_guard(target._data):
         zero = variable(target._data * 0)

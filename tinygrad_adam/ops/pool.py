@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd.graph import Variable, apply
+from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..device import Array
 from ..errors import DTypeError, ShapeError
@@ -72,7 +73,7 @@ def _bordered(xp: Any, x: Array, win: Window, value: float) -> Array:
 # --- the largest of each window -----------------------------------------------------------------
 
 
-def _max_pool2d(xp: Any, x: Array, *, win: Window) -> Array:
+def _max_pool2d(xp: Any, x: Array, *, win: Window, memo: list[Array] | None = None) -> Array:
     padded = _bordered(xp, x, win, -float("inf"))
     y = None
     for index in win.slices(x.shape[2:]):
@@ -263,7 +264,8 @@ def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
         y = max_pool2d(input.reshape(1, *input._data.shape), kernel_size, stride, padding)  # type: ignore[attr-defined]
         return y.reshape(y._data.shape[1:])
     win = _window("max_pool2d", input, kernel_size, stride, padding)
-    return apply(MAX_POOL2D, (input,), {"win": win})
+    varies = is_grad_enabled() and (input._requires_grad or input._node is not None)
+    return apply(MAX_POOL2D, (input,), {"win": win, "memo": [] if varies else None})
 
 
 def avg_pool2d(

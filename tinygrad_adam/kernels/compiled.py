@@ -1,0 +1,236 @@
+"""What compiled loops do better than NumPy: each checks what its loop takes for granted.
+
+That is arrays of one floating type and of one dense memory order, large enough for the loop to beat
+NumPy; the answer to anything else is ``NotImplemented``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..autograd.faster import faster
+from ..device import Array
+from . import losses as losses  # to be asked after what is here
+from .pool import CODES
+from .switch import compiled
+
+__all__: list[str] = []
+
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+# From so many elements on the loop is faster than NumPy's passes.
+LEAST = 1024
+
+
+def loops(size: int) -> Any:
+    """Return the compiled loops for an array of `size` elements, or None."""
+    return compiled("loops", size)
+
+
+def _flat(x: Array) -> Array:
+    """Return the memory of `x`, which is dense, in its own order."""
+    return x.ravel(order="K")
+
+
+def _start(x: Array, *others: Array, gain: int = 1) -> tuple[Any, Any]:
+    """Return the loops and an array like `x` to write to; None and None if they cannot serve.
+
+    They can where all arrays have one floating type and lie dense in one order of memory; `gain`
+    says how many times as many passes as usual they spare NumPy.
+    """
+    dtype, strides = x.dtype, x.strides
+    if x.size * gain >= LEAST and (dtype is SINGLE or dtype is DOUBLE):
+        for other in others:
+            if other.dtype is not dtype or other.strides != strides or other.shape != x.shape:
+                return None, None
+        k = loops(x.size)
+        if k is not None:
+            out = np.empty_like(x)
+            if out.strides == strides:
+                return k, out
+    return None, None
+
+
+# --- element by element -------------------------------------------------------------------------
+
+
+def relu(xp: Any, x: Array) -> Any:
+    """Return ``max(x, 0)``."""
+    k, y = _start(x)
+    if k is None:
+        return NotImplemented
+    k.relu(_flat(x), _flat(y))
+    return y
+
+
+def relu_slope(F: Any, g: Array, y: Array) -> Any:
+    """Return ``g`` where `y` is not 0."""
+    k, out = _start(g, y)
+    if k is None:
+        return NotImplemented
+    k.relu_slope(_flat(g), _flat(y), _flat(out))
+    return out
+
+
+def sigmoid(xp: Any, x: Array) -> Any:
+    """Return ``1 / (1 + exp(-x))`` in float32."""
+    k, y = _start(x) if x.dtype is SINGLE else (None, None)
+    if k is None:
+        return NotImplemented
+    k.sigmoid(_flat(x), _flat(y))
+    return y
+
+
+def sigmoid_slope(F: Any, g: Array, y: Array) -> Any:
+    """Return ``g * y * (1 - y)``."""
+    k, out = _start(g, y)
+    if k is None:
+        return NotImplemented
+    k.sigmoid_slope(_flat(g), _flat(y), _flat(out))
+    return out
+
+
+faster("relu", value=relu, x=relu_slope)
+faster("sigmoid", value=sigmoid, x=sigmoid_slope)
+
+
+# --- pooling ------------------------------------------------------------------------------------
+
+
+def images(x: Array) -> Array | None:
+    """Return (N, C, H, W) as dense (planes, H, W, images), a view, whichever is innermost."""
+    n, c, h, w = x.shape
+    batch_innermost = x.transpose(1, 2, 3, 0)
+    if batch_innermost.flags.c_contiguous:
+        return batch_innermost
+    return x.reshape(n * c, h, w, 1) if x.flags.c_contiguous else None
+
+
+def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) -> Any:
+    """Return the largest of each window; to `memo` goes which position it has, row by row."""
+    floats = x.dtype is SINGLE or x.dtype is DOUBLE
+    if x.size < LEAST or not floats or math.prod(win.kernel) > CODES:
+        return NotImplemented
+    seen, k = images(x), loops(x.size)
+    if seen is None or k is None:
+        return NotImplemented
+    shape = (*x.shape[:2], *win.out_size(x.shape[2:]))
+    y = np.empty_like(x, shape=shape)
+    code = np.empty_like(x, shape=shape, dtype=np.uint8)
+    if win.kernel == win.stride == (2, 2) and win.padding == (0, 0):
+        k.max_pool_2x2(seen, images(y), images(code))
+    else:
+        k.max_pool(seen, images(y), images(code), *win)
+    if memo is not None:
+        memo[:] = [code]
+    return y
+
+
+def max_pool2d_slope(
+    F: Any, g: Array, x_shape: tuple[int, ...], win: Any, memo: list[Array] | None
+) -> Any:
+    """Return zeros with each element of `g` at its window's chosen place."""
+    if not memo or math.prod(x_shape) < LEAST or not (g.dtype is SINGLE or g.dtype is DOUBLE):
+        return NotImplemented
+    code, k = memo[0], loops(g.size)
+    chosen = images(code)
+    if chosen is None or k is None:
+        return NotImplemented
+    out = np.empty_like(code, dtype=g.dtype, shape=x_shape)
+    k.max_pool_slope(images(ordered_as(code, g)), chosen, images(out), *win)
+    return out
+
+
+def ordered_as(code: Array, g: Array) -> Array:
+    """Return `g` in the memory order of `code`."""
+    if g.strides == tuple(g.itemsize * step for step in code.strides):
+        return g
+    copy = np.empty_like(code, dtype=g.dtype)
+    copy[...] = g
+    return copy
+
+
+faster("max_pool2d", value=max_pool2d, x=max_pool2d_slope)
+
+
+# --- losses -------------------------------------------------------------------------------------
+
+
+def cross_entropy(xp: Any, x: Array, *, index: Array, mean: bool, memo: list[Any]) -> Any:
+    """Return the loss of (N, C) logits; to `memo` go their exponentials and the sums of those."""
+    if x.ndim != 2 or x.dtype is not SINGLE or not x.flags.c_contiguous:
+        return NotImplemented
+    k = loops(x.size)
+    if k is None:
+        return NotImplemented
+    e, sums = np.empty_like(x), np.empty((len(x), 1), SINGLE)
+    loss = k.cross_entropy(x, _labels(index), e, sums.reshape(-1))
+    memo[:] = e, sums
+    return SINGLE.type(loss / len(x) if mean else loss)
+
+
+def cross_entropy_slope(F: Any, g: Array, index: Array, mean: bool, memo: list[Any]) -> Any:
+    """Return the softmax, less 1 at the label, times `g`."""
+    k = loops(index.size)
+    if k is None or not memo or memo[0].ndim != 2 or memo[0].dtype is not SINGLE:
+        return NotImplemented
+    e, sums = memo
+    out = np.empty_like(e)
+    share = SINGLE.type(g / len(e) if mean else g)
+    k.cross_entropy_slope(e, sums.reshape(-1), _labels(index), share, out)
+    return out
+
+
+def _labels(index: Array) -> Array:
+    return np.ascontiguousarray(index, np.int64).reshape(-1)
+
+
+def logit_bce(xp: Any, x: Array, t: Array, *, reduction: str, memo: list[Any]) -> Any:
+    """Return the reduced loss of logits; to `memo` goes their sigmoid."""
+    if reduction == "none" or x.dtype is not SINGLE:
+        return NotImplemented
+    k, p = _start(x, t, gain=16)
+    if k is None:
+        return NotImplemented
+    loss = k.logit_bce(_flat(x), _flat(t), _flat(p))
+    memo[:] = [p]
+    return SINGLE.type(loss / x.size if reduction == "mean" else loss)
+
+
+def logit_bce_slope(F: Any, g: Array, t: Array, reduction: str, memo: list[Any]) -> Any:
+    """Return the sigmoid, less the target, times `g`."""
+    if not memo:
+        return NotImplemented
+    k, out = _start(memo[0], t, gain=16)
+    if k is None:
+        return NotImplemented
+    share = SINGLE.type(g / t.size if reduction == "mean" else g)
+    k.difference(_flat(memo[0]), _flat(t), share, _flat(out))
+    return out
+
+
+faster("cross_entropy", value=cross_entropy, x=cross_entropy_slope)
+faster("binary_cross_entropy_with_logits", value=logit_bce, x=logit_bce_slope)
+
+
+# --- optimisers ---------------------------------------------------------------------------------
+
+
+def update(loop_for: dict[int, str]) -> Any:
+    """Return an update by the loop for so many arrays of state, where there is one."""
+
+    def run(p: Array, g: Array, state: tuple[Array, ...], c: Array) -> Any:
+        name, k = loop_for.get(len(state)), loops(p.size)
+        if name is None or k is None:
+            return NotImplemented
+        getattr(k, name)(p, g, *state, c)
+        return None
+
+    return run
+
+
+faster("adam", update=update({2: "adam", 3: "amsgrad"}))
+faster("sgd", update=update({0: "sgd", 1: "sgd_momentum"}))
+faster("rmsprop", update=update({1: "rmsprop"}))
