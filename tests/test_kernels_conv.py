@@ -181,13 +181,28 @@ def test_the_number_of_threads_changes_no_bit():
 
 
 @compiled
-def test_training_takes_the_compiled_way():
-    x, w = tg.randn(16, 3, 20, 20), tg.randn(8, 3, 3, 3, requires_grad=True)
-    with mock.patch.object(direct, "_convolved", wraps=direct._convolved) as spy:
-        y = tg.nn.functional.conv2d(x, w)
-    assert spy.call_count == 1
-    y.sum().backward()
-    assert w.grad.shape == w.shape
+def test_training_takes_the_compiled_way_and_pads_each_array_once():
+    x, w = tg.randn(16, 3, 20, 20, requires_grad=True), tg.randn(8, 3, 3, 3, requires_grad=True)
+    with mock.patch.object(direct, "_padded", wraps=direct._padded) as spy:
+        y = tg.nn.functional.conv2d(x, w, padding=1)
+        assert spy.call_count == 1
+        y.backward(tg.randn(*y.shape))
+    assert spy.call_count == 2
+
+
+@compiled
+@pytest.mark.parametrize("padding", [0, 1, (2, 1), (3, 0)])
+def test_what_the_value_hands_over_serves_every_later_gradient(padding):
+    x, w = (tg.randn(*shape, requires_grad=True) for shape in ((5, 3, 9, 8), (7, 3, 3, 3)))
+    y = tg.nn.functional.conv2d(x, w, padding=padding)
+    wide = [tg.tensor(a.data, dtype=tg.float64, requires_grad=True) for a in (x, w)]
+    z = tg.nn.functional.conv2d(*wide, padding=padding)
+    for inputs in ([0, 1], [1], [0], [1, 0]):
+        g = tg.randn(*y.shape)
+        got = tg.grad(y, [(x, w)[i] for i in inputs], g, retain_graph=True)
+        expected = tg.grad(z, [wide[i] for i in inputs], g.double(), retain_graph=True)
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_allclose(a.data, b.data, rtol=1e-4, atol=1e-4)
 
 
 # --- sharing ------------------------------------------------------------------------------------

@@ -186,6 +186,6 @@ def conv2d_weight(x: Array, v: Array, w_size: tuple[int, int, int, int], geo: An
     return w.reshape(groups, l, k, c, each).transpose(0, 4, 3, 2, 1).reshape(w_size)
 
 
-faster("conv2d", value=lambda xp, x, w, b, *, geo: conv2d(x, w, b, geo))
+faster("conv2d", value=lambda xp, x, w, b, *, geo, memo=None: conv2d(x, w, b, geo))
 faster("conv2d_input", value=lambda xp, v, w, *, x_size, geo: conv2d_input(v, w, x_size, geo))
 faster("conv2d_weight", value=lambda xp, x, v, *, w_size, geo: conv2d_weight(x, v, w_size, geo))

@@ -13,20 +13,21 @@ All else is left to the next version.
 
 from __future__ import annotations
 
-from functools import cache
+import math
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autograd.faster import faster
 from ..device import Array
+from ..process import threads_for
 from .split import share
 
 __all__ = ["conv2d", "conv2d_input", "conv2d_weight"]
 
-# Multiplications from which compiled loops pay, and from which a second thread does.
+# Multiplications from which compiled loops pay.
 LEAST = 1 << 17
-SHARED = 1 << 23
 # With fewer channels to write, most of a block of them would be idle.
 FEW = 5
 # Elements of a row of the output's gradient, and kernel positions, that stay in the caches.
@@ -44,7 +45,7 @@ def _loops() -> Any:
 
 
 def _threads(work: int) -> int:
-    return 1
+    return threads_for(2.0 * work)
 
 
 class Images(NamedTuple):
@@ -55,12 +56,16 @@ class Images(NamedTuple):
     channel: int
     pixel: int
 
-    def shifts(self, channels: int, kernel: tuple[int, int], dilation: tuple[int, int]) -> Array:
-        """Return how far away the pixels under each (channel, kernel position) are."""
-        c, k, l = np.ogrid[:channels, : kernel[0], : kernel[1]]  # noqa: E741  the axis letter
-        dy, dx = dilation
-        shifts: Array = c * self.channel + k * (dy * self.row) + l * (dx * self.pixel)
-        return shifts.ravel()
+
+@lru_cache(64)
+def _shifts(
+    steps: tuple[int, int, int], channels: int, kernel: tuple[int, int], dilation: tuple[int, int]
+) -> Array:
+    """Return how far away the pixels under each (channel, kernel position) of `Images` are."""
+    row, channel, pixel = steps
+    c, k, l = np.ogrid[:channels, : kernel[0], : kernel[1]]  # noqa: E741  the axis letter
+    shifts: Array = c * channel + k * (dilation[0] * row) + l * (dilation[1] * pixel)
+    return shifts.ravel()
 
 
 def _aligned(size: int) -> Array:
@@ -103,7 +108,9 @@ def _packed(w: Array, b: Array | None) -> tuple[Array, Array, tuple[int, int]]:
     small = -pieces % 3
     big = (pieces - 2 * small) // 3
     order = np.minimum(np.arange(big * loops.BIG + small * loops.SMALL), channels - 1)
-    rows = w.reshape(channels, -1)[order]
+    rows = w.reshape(channels, -1)
+    if len(order) > channels:
+        rows = rows[order]
     split = big * loops.BIG
     packed = [
         part.reshape(-1, size, w[0].size).transpose(0, 2, 1).ravel()
@@ -142,19 +149,38 @@ def _serves(a: Array, b: Array, channels: int, work: int, geo: Any) -> bool:
     )
 
 
-def conv2d(xp: Any, x: Array, w: Array, b: Array | None, *, geo: Any) -> Array:
-    """Return the convolution of (N, C, H, W) with (O, C, K, L), plus `b` per channel."""
+def conv2d(
+    xp: Any, x: Array, w: Array, b: Array | None, *, geo: Any, memo: list[Any] | None = None
+) -> Array:
+    """Return the convolution of (N, C, H, W) with (O, C, K, L), plus `b` per channel.
+
+    To `memo` go the padded images.
+    """
     n, c = x.shape[:2]
     p, q = geo.out_size(x.shape[2:], w.shape[2:])
     work = n * p * q * w.size
     if not _serves(x, w, len(w), work, geo):
         return NotImplemented
     images = _padded(x, geo.padding, _threads(work))
-    return _convolved(images, images.shifts(c, w.shape[2:], geo.dilation), w, b, (p, q, n))
+    if memo is not None:
+        memo[:] = [images]
+    shifts = _shifts(images[1:], c, w.shape[2:], geo.dilation)
+    return _convolved(images, shifts, w, b, (p, q, n))
 
 
-def conv2d_input(xp: Any, v: Array, w: Array, *, x_size: tuple[int, ...], geo: Any) -> Array:
-    """Return the gradient of `conv2d` in its images, given that of its output, `v`."""
+def conv2d_input(
+    xp: Any,
+    v: Array,
+    w: Array,
+    *,
+    x_size: tuple[int, ...],
+    geo: Any,
+    memo: list[Any] | None = None,
+) -> Array:
+    """Return the gradient of `conv2d` in its images, given that of its output, `v`.
+
+    To `memo` goes the padded `v`, without its border.
+    """
     n, _, h, wide = x_size
     o, kernel = w.shape[0], w.shape[2:]
     (dy, dx), (py, px) = geo.dilation, geo.padding
@@ -164,25 +190,33 @@ def conv2d_input(xp: Any, v: Array, w: Array, *, x_size: tuple[int, ...], geo: A
     if min(border) < 0 or not _serves(v, w, w.shape[1], work, geo) or not np.isfinite(w).all():
         return NotImplemented
     images = _padded(v, border, _threads(work))
+    if memo is not None:
+        inside = images.flat[border[0] * images.row + border[1] * images.pixel :]
+        memo[1:] = [v, images._replace(flat=inside)]
     turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
-    return _convolved(images, images.shifts(o, kernel, geo.dilation), turned, None, (h, wide, n))
+    shifts = _shifts(images[1:], o, kernel, geo.dilation)
+    return _convolved(images, shifts, turned, None, (h, wide, n))
 
 
 def conv2d_weight(
     xp: Any, x: Array, v: Array, *, w_size: tuple[int, int, int, int], geo: Any
 ) -> Array:
     """Return the gradient of `conv2d` in its kernels, given that of its output, `v`."""
-    (o, c, k, l), (n, _, p, q) = w_size, v.shape  # noqa: E741
-    work = n * p * q * o * c * k * l
-    if not _serves(x, v, o, work, geo):
+    work = v[:, 0].size * math.prod(w_size)
+    if not _serves(x, v, w_size[0], work, geo):
         return NotImplemented
-    loops, threads = _loops(), _threads(work)
+    threads = _threads(work)
     images, gradient = _padded(x, geo.padding, threads), _padded(v, (0, 0), threads)
+    return _correlated(images, gradient, v.shape, w_size, geo)
+
+
+def _correlated(images: Images, gradient: Images, v_size: Any, w_size: Any, geo: Any) -> Array:
+    (o, c, k, l), (n, _, p, q), loops = w_size, v_size, _loops()  # noqa: E741
     depth, row = c * k * l, q * n
     taps, rows = loops.TAPS, loops.ROWS
     # whole blocks of positions and of channels: the last of each is repeated
     places = np.minimum(np.arange(depth + -depth % taps), depth - 1)
-    shifts = images.shifts(c, (k, l), geo.dilation)[places]
+    shifts = _shifts(images[1:], c, (k, l), geo.dilation)[places]
     channels = np.minimum(np.arange(o + -o % rows), o - 1) * gradient.channel
     parts = -(-row // PIECE)
     piece = PIECE if parts == 1 else -(-row // (parts * loops.LANES)) * loops.LANES
@@ -201,10 +235,23 @@ def conv2d_weight(
             )  # fmt: skip
             w[first : first + rows, band][:, : len(at)] = out
 
-    share(write, len(channels) // rows * bands, 1, threads)
+    share(write, len(channels) // rows * bands, 1, _threads(p * row * o * depth))
     return w[:o, :depth].reshape(w_size)
 
 
-faster("conv2d", value=conv2d)
+def _in_images(F: Any, g: Array, w: Array, x_shape: Any, geo: Any, memo: Any) -> Array:
+    return conv2d_input(np, g, w, x_size=x_shape, geo=geo, memo=memo) if memo else NotImplemented
+
+
+def _in_kernel(F: Any, g: Array, w_shape: Any, geo: Any, memo: Any) -> Array:
+    if not memo:
+        return NotImplemented
+    images, *gradient = memo
+    if not gradient or gradient[0] is not g:
+        gradient = g, _padded(g, (0, 0), _threads(g[:, 0].size * math.prod(w_shape)))
+    return _correlated(images, gradient[1], g.shape, w_shape, geo)
+
+
+faster("conv2d", value=conv2d, x=_in_images, w=_in_kernel)
 faster("conv2d_input", value=conv2d_input)
 faster("conv2d_weight", value=conv2d_weight)

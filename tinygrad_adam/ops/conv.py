@@ -83,7 +83,9 @@ def _patches(
     return cols.reshape(n, geo.groups, c // geo.groups * k * l, out[0] * out[1])
 
 
-def _conv2d(xp: Any, x: Array, w: Array, b: Array | None, *, geo: Geometry) -> Array:
+def _conv2d(
+    xp: Any, x: Array, w: Array, b: Array | None, *, geo: Geometry, memo: Any = None
+) -> Array:
     n, o, kernel = x.shape[0], w.shape[0], w.shape[2:]
     out = geo.out_size(x.shape[2:], kernel)
     cols = _patches(xp, x, kernel, out, geo)
@@ -126,14 +128,14 @@ CONV2D = op(
 CONV2D_INPUT = op(
     "conv2d_input",
     _conv2d_input,
-    v=lambda F, g, w, geo: F.conv2d(g, w, None, geo=geo),
+    v=lambda F, g, w, geo: F.conv2d(g, w, None, geo=geo, memo=[]),
     w=lambda F, g, v, w_shape, geo: F.conv2d_weight(g, v, w_size=w_shape, geo=geo),
 )
 CONV2D_WEIGHT = op(
     "conv2d_weight",
     _conv2d_weight,
     x=lambda F, g, v, x_shape, geo: F.conv2d_input(v, g, x_size=x_shape, geo=geo),
-    v=lambda F, g, x, geo: F.conv2d(x, g, None, geo=geo),
+    v=lambda F, g, x, geo: F.conv2d(x, g, None, geo=geo, memo=[]),
 )
 
 
@@ -243,7 +245,7 @@ def conv2d(
         raise ShapeError(
             f"conv2d: the kernel spans {reach} pixels but the padded image has {size} {sides}"
         )
-    return apply(CONV2D, (input, weight, bias), {"geo": geo})
+    return apply(CONV2D, (input, weight, bias), {"geo": geo, "memo": []})
 
 
 def _padding(
