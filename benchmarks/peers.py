@@ -67,30 +67,29 @@ class TorchLike(Peer):
         model.load_state_dict(dict(zip(model.state_dict(), arrays, strict=True)))
         return model
 
+    def loss(self, case: Case) -> tuple[Callable[[], Any], list[Any]]:
+        """Return a function that computes the loss, and the parameters."""
+        lib = self.lib
+        if not case.layers:
+            params = [lib.tensor(p, requires_grad=True) for p in case.parameters()]
+            return functools.partial(FORMULAS[case.loss], case, *params), params
+        x, y = map(lib.tensor, case.batch())
+        model, criterion = self.model(case), getattr(lib.nn.functional, LOSSES[case.loss])
+        return lambda: criterion(model(x), y), list(model.parameters())
+
     def build(self, case: Case) -> Timed:
         """Return what to time."""
         if case.part == "ops":
             return self.ops(case.x)
-        lib = self.lib
-        if case.layers:
-            x, y = map(lib.tensor, case.batch())
-            model = self.model(case)
-            params = list(model.parameters())
-            if case.part == "forward":
+        if case.part == "forward":
+            model, x = self.model(case), self.lib.tensor(case.batch()[0])
 
-                def infer() -> Any:
-                    with lib.no_grad():
-                        return model(x)
+            def infer() -> Any:
+                with self.lib.no_grad():
+                    return model(x)
 
-                return {"": (infer, None)}
-            criterion = getattr(lib.nn.functional, LOSSES[case.loss])
-
-            def loss() -> Any:
-                return criterion(model(x), y)
-
-        else:
-            params = [lib.tensor(p, requires_grad=True) for p in case.parameters()]
-            loss = functools.partial(FORMULAS[case.loss], case, *params)
+            return {"": (infer, None)}
+        loss, params = self.loss(case)
         if case.part == "gradient":
 
             def gradient() -> Any:
@@ -101,7 +100,7 @@ class TorchLike(Peer):
                 return value
 
             return {"": (gradient, None)}
-        optimizer = lib.optim.Adam(params, lr=LR, **self.adam)
+        optimizer = self.lib.optim.Adam(params, lr=LR, **self.adam)
 
         def gradients() -> Any:
             optimizer.zero_grad()

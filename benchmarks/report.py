@@ -126,18 +126,14 @@ def _others(races: dict[str, Any]) -> Table:
     rows = []
     for name, raced in _in_steps(races).items():
         times = raced["times"]
-        cells = [
-            cell
-            for other in OTHERS
-            for cell in (
-                span(median(times, other)),
-                *(versus(times, other, o, False) for o in OURS),
-            )
-        ]
+        cells = []
+        for other in OTHERS:
+            ratios = ", ".join(versus(times, other, ours, spread=False) for ours in OURS)
+            cells.append(f"{span(median(times, other))} ({ratios})" if other in times else "-")
         if set(cells) != {"-"}:
             rows.append((name, *cells))
-    head = [cell for other in OTHERS for cell in (other, "/ ours", "/ NumPy alone")]
-    return Table("others", "Other libraries' time, and ratio to ours", ("case", *head), rows)
+    title = "Other libraries' time, and its ratio to ours with the extra and without"
+    return Table("others", title, ("case", *OTHERS), rows)
 
 
 def _growth(group: str, races: dict[str, Any]) -> Table:
@@ -159,6 +155,8 @@ def _growth(group: str, races: dict[str, Any]) -> Table:
             rows.append((*cells, versus(times, best, OURS[0])))
     sides = (*OURS, "PyTorch")
     head = [cell for side in sides for cell in (side, f"per {unit}")]
+    if len(rows) < 2:  # a point is no growth
+        rows.clear()
     return Table(group, f"Growth with {group}", ("case", *head, "PyTorch / ours"), rows)
 
 

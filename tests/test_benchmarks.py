@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def bench():
+def b():
     """Import the benchmarks as their commands do, from their own folder."""
     names = {path.stem for path in BENCHMARKS.glob("*.py")}
     before = {name: sys.modules.pop(name) for name in names & set(sys.modules)}
@@ -19,24 +20,23 @@ def bench():
         import cases
         import measure
         import peers
+        import profile_step
         import report
         import run
 
-        yield {"cases": cases, "measure": measure, "peers": peers, "report": report, "run": run}
+        yield SimpleNamespace(
+            cases=cases,
+            measure=measure,
+            peers=peers,
+            profile_step=profile_step,
+            report=report,
+            run=run,
+        )
     finally:
         sys.path.remove(str(BENCHMARKS))
         for name in names & set(sys.modules):
             del sys.modules[name]
         sys.modules.update(before)
-
-
-class Holder(dict):
-    __getattr__ = dict.__getitem__
-
-
-@pytest.fixture
-def b(bench):
-    return Holder(bench)
 
 
 def test_every_case_of_every_group_builds(b):
@@ -158,7 +158,7 @@ def test_tables_go_between_their_markers(b):
     assert row["PyTorch"] == "210 µs (fused x1)"
     assert row["PyTorch / ours"] == "2.20 (2.00-3.00)"
     assert row["ours, NumPy alone"] == "-"
-    assert made["others"].rows[0][1:3] == ("1 ms", "10.00")
+    assert made["others"].rows[0][1:3] == ("1 ms (10.00, -)", "-")
     assert made["failed"].rows == [("linreg", "mygrad", "no clang")]
     page = "a\n<!-- begin steps -->\nold\n<!-- end steps -->\nz"
     new = b.report.filled(page, [made["steps"]])
@@ -169,3 +169,39 @@ def test_tables_go_between_their_markers(b):
     with pytest.raises(ValueError, match="no place for steps"):
         b.report.filled("", [made["steps"]])
     assert "linreg" in b.report.plain(made["steps"])
+
+
+def test_the_profile_counts_products_and_bytes(b):
+    watch = b.profile_step.Watch(b.profile_step.parts(), counting=True)
+    loss, _ = b.peers.ROWS["ours"].adapter().loss(b.cases.case("mlp_wide32"))
+    with watch:
+        loss().backward()
+    sizes = [(784, 32), (32, 32), (32, 10)]
+    forward = sum(2 * 128 * i * o for i, o in sizes)
+    weights = 4 * sum(i * o + o for i, o in sizes)
+    moved = 4 * sum(128 * (i + o) for i, o in sizes)
+    assert watch.costs["linear", "value"] == [3, forward, moved + weights]
+    assert watch.costs["linear", "w"][:2] == [3, forward]
+    assert watch.costs["linear", "x"][:2] == [2, forward - 2 * 128 * 784 * 32]
+    assert set(watch.seconds) == set(watch.costs)
+    total = sum(flops for _, flops, _ in watch.costs.values())
+    assert total == b.cases.case("mlp_wide32").flops()
+
+
+def test_the_profile_of_a_convolution(b):
+    watch = b.profile_step.Watch(b.profile_step.parts(), counting=True)
+    loss, _ = b.peers.ROWS["ours"].adapter().loss(b.cases.case("convnet2"))
+    with watch:
+        loss().backward()
+    total = sum(flops for _, flops, _ in watch.costs.values())
+    assert total == b.cases.case("convnet2").flops()
+
+
+def test_the_profile_makes_a_table(b, capsys, monkeypatch):
+    monkeypatch.setattr(b.profile_step, "product_speed", lambda: 1e9)
+    monkeypatch.setattr(b.profile_step, "bandwidths", lambda: iter([(1, 1e9)]))
+    table, facts = b.profile_step.profile("mlp20", 0.0)
+    shares = [float(row[4].split()[0]) for row in table.rows]
+    assert sum(shares) == pytest.approx(100, abs=1)
+    assert {"linear", "sigmoid", "(tape)", "Adam"} <= {row[0] for row in table.rows}
+    assert facts["products"].startswith("0.000 GFLOP")
