@@ -620,6 +620,13 @@ def broadcast_to(array: Any, shape: Any) -> ndarray:
     return array._view(np.lib.stride_tricks.as_strided(array._raw, shape, strides))
 
 
+def _as_strided(x: Any, shape: Any, strides: Any) -> ndarray:
+    return x._view(np.lib.stride_tricks.as_strided(x._raw, shape, strides))
+
+
+lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_as_strided))
+
+
 def expand_dims(a: Any, axis: Any) -> ndarray:
     return a._view(np.expand_dims(a._raw, axis))
 

@@ -20,7 +20,7 @@ from tinygrad_adam.cli.jobs import JOBS, Settings
 from tinygrad_adam.cli.models import ConvNet, sigmoid_net
 from tinygrad_adam.cli.optimizers import OPTIMIZERS, make_optimizer
 from tinygrad_adam.cli.race import convergence_table, race, rosenbrock
-from tinygrad_adam.data import DataLoader, Shifted
+from tinygrad_adam.data import DataLoader, Mapped, Shifted
 from tinygrad_adam.errors import (
     ArgumentError,
     DataError,
@@ -309,8 +309,29 @@ def test_shifted_by_nothing_and_by_nonsense():
     np.testing.assert_array_equal(moved.data, images)
     with pytest.raises(ArgumentError, match="negative"):
         Shifted(DataLoader((images, np.arange(3)), 3), -1)
-    with pytest.raises(ShapeError, match=r"\(N, C, H, W\)"):
-        list(Shifted(DataLoader((images[:, 0], np.arange(3)), 3), 1))
+    with pytest.raises(ShapeError, match=r"\(N, C, H, W\), got shape \(3, 2\)"):
+        list(Shifted(DataLoader((images[:, 0, 0], np.arange(3)), 3), 1))
+
+
+def test_shifted_keeps_the_element_type_and_takes_images_without_channels():
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 4)).astype(np.uint8)
+
+    def epoch(images):
+        loader = DataLoader((images, np.arange(20)), 8, generator=tg.Generator(1))
+        return [moved.data for moved, _ in Shifted(loader, 2)]
+
+    for flat, one in zip(epoch(images), epoch(images[:, None]), strict=True):
+        assert flat.dtype == one.dtype == np.uint8
+        np.testing.assert_array_equal(flat, one[:, 0])
+
+
+def test_mapped_changes_the_inputs_anew_every_epoch():
+    loader = DataLoader((np.arange(5), np.arange(5)), 2)
+    doubled = Mapped(loader, lambda x: x * 2)
+    for _ in range(2):
+        assert [(x.tolist(), y.tolist()) for x, y in doubled] == [
+            ([0, 2], [0, 1]), ([4, 6], [2, 3]), ([8], [4]),
+        ]  # fmt: skip
 
 
 # --- models and optimisers ----------------------------------------------------------------------

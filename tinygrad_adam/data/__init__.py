@@ -4,7 +4,7 @@
 :class:`DataLoader` turns any arrays into batches of Tensors, on the CPU or kept on a GPU.
 """
 
-from .augment import Shifted
+from .augment import Mapped, Shifted
 from .datasets import (
     breast_cancer,
     linear_regression,
@@ -17,6 +17,7 @@ from .loader import DataLoader, TensorDataset
 
 __all__ = [
     "DataLoader",
+    "Mapped",
     "Shifted",
     "TensorDataset",
     "breast_cancer",

@@ -1,15 +1,47 @@
-"""Random changes to training images that leave what they show the same."""
+"""Changes to batches on their way to the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ..device import Array, array_module, device_guard, to_device
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
 from .loader import DataLoader
 
-__all__ = ["Shifted"]
+__all__ = ["Mapped", "Shifted"]
+
+
+class Mapped:
+    """The batches of a loader, their inputs changed by a function, batch by batch.
+
+    A data set can so be kept as it is stored, images as bytes say, and is never there a second
+    time.
+
+    Parameters
+    ----------
+    loader : iterable of (inputs, targets)
+        Such as a `DataLoader`.
+    function : callable
+        Maps the inputs of a batch, a Tensor, to what the model takes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> loader = DataLoader((np.array([[0, 51]], np.uint8), [1]))
+    >>> for x, y in Mapped(loader, lambda pixels: pixels / 255):
+    ...     print(x.tolist(), y.tolist())
+    [[0.0, 0.2]] [1]
+    """
+
+    def __init__(
+        self, loader: Iterable[tuple[Tensor, Tensor]], function: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.loader, self.function = loader, function
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Go through the loader once."""
+        return ((self.function(inputs), targets) for inputs, targets in self.loader)
 
 
 class Shifted:
@@ -21,7 +53,7 @@ class Shifted:
     Parameters
     ----------
     loader : DataLoader
-        Of pairs of images (N, C, H, W) and anything.
+        Of pairs of images, (N, H, W) or (N, C, H, W), and anything.
     most : int
         Every image moves by -`most` to `most` pixels up or down, and as many left or right.
 
@@ -30,7 +62,7 @@ class Shifted:
     ArgumentError
         If `most` is negative.
     ShapeError
-        On iterating, if the images have not four axes.
+        On iterating, if the images have less than three axes.
 
     Notes
     -----
@@ -80,19 +112,22 @@ class Shifted:
 
 
 def _cut(images: Array, margin: int, corners: Array) -> Array:
-    """Return a piece of each image (N, C, H, W), after giving it a margin of zeros.
+    """Return a piece of each image (N, ..., H, W), after giving it a margin of zeros.
 
     `corners` (2, N) are the first rows and columns of the pieces, which are as large as the images.
     """
-    if images.ndim != 4:
-        raise ShapeError(f"Shifted: expected images (N, C, H, W), got shape {images.shape}")
+    if images.ndim < 3:
+        raise ShapeError(
+            f"Shifted: expected images (N, H, W) or (N, C, H, W), got shape {images.shape}"
+        )
     xp = array_module(images)
-    n, c, h, w = images.shape
-    wide = xp.zeros((n, c, h + 2 * margin, w + 2 * margin), images.dtype)
-    wide[:, :, margin : margin + h, margin : margin + w] = images
-    return wide[
-        xp.arange(n)[:, None, None, None],
-        xp.arange(c)[:, None, None],
-        corners[0][:, None, None, None] + xp.arange(h)[:, None],
-        corners[1][:, None, None, None] + xp.arange(w),
-    ]
+    *outer, h, w = images.shape
+    wide = xp.zeros((*outer, h + 2 * margin, w + 2 * margin), images.dtype)
+    wide[..., margin : margin + h, margin : margin + w] = images
+    # Every piece of every image, as a view: (N, rows, columns, ..., H, W).
+    first, *others = wide.strides
+    moves = 2 * margin + 1
+    pieces = xp.lib.stride_tricks.as_strided(
+        wide, (outer[0], moves, moves, *images.shape[1:]), (first, *others[-2:], *others)
+    )
+    return pieces[xp.arange(outer[0]), corners[0], corners[1]]
