@@ -34,6 +34,7 @@ from tinygrad_adam.errors import (
     DataError,
     DeviceError,
     DTypeError,
+    MissingPackageError,
     OutOfRangeError,
     ShapeError,
 )
@@ -454,7 +455,8 @@ def test_linear_regression_has_the_known_least_squares_solution():
 def test_tables_without_scikit_learn(monkeypatch, function):
     for name in ("sklearn", "sklearn.datasets"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(DataError, match=f"{function.__name__} needs scikit-learn.*pip install"):
+    words = f"{function.__name__} needs the scikit-learn package; .*pip install scikit-learn"
+    with pytest.raises(MissingPackageError, match=words):
         function()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import plot
-from tinygrad_adam.errors import ArgumentError, DataError, ShapeError
+from tinygrad_adam.errors import ArgumentError, DataError, MissingPackageError, ShapeError
 
 NAN, INF = math.nan, math.inf
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -33,6 +33,21 @@ def texts(axes):
 
 
 # --- no pyplot, no display, no import ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "draw"),
+    [
+        ("matplotlib", lambda: plot.loss_curve([1.0])),
+        ("sklearn", lambda: plot.roc_and_pr([0, 1], [0.0, 1.0])),
+    ],
+)
+def test_without_the_package_that_draws(module, draw, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingPackageError, match=r"needs the .* package; .*pip install"):
+        draw()
 
 
 def test_importing_loads_no_matplotlib_and_drawing_loads_no_pyplot(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import math
 import os
@@ -38,6 +39,7 @@ from tinygrad_adam.train import (
     binary_accuracy,
     evaluate,
     fit,
+    make_report,
     predict,
     progress,
     steps_to_target,
@@ -605,6 +607,15 @@ def test_the_bar_reads_the_loss_only_when_it_is_due(monkeypatch, capsys):
         assert shown.fields["rate"] == "67 samples/s"
     assert len(read) == 12
     report.advance(1, "after the end")
+
+
+def test_a_terminal_without_rich_gets_plain_lines(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8"))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert type(make_report()) is TerminalReport
+    monkeypatch.setattr(progress, "find_spec", lambda name: None)
+    assert type(make_report()) is Report
 
 
 # --- folders of runs ----------------------------------------------------------------------------

@@ -71,7 +71,8 @@ _LATER = ("data", "plot", "train")
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
     _INTERNAL = {
-        "creation", "files", "inplace", "kernels", "ops", "printing", "process", "serialization",
+        "creation", "files", "inplace", "kernels", "ops", "packages", "printing", "process",
+        "serialization",
     }  # fmt: skip
     __all__ = sorted(n for n in globals() if not n.startswith("_") and n not in _INTERNAL)
 

@@ -11,10 +11,10 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
 from .errors import ArgumentError, MissingPackageError
+from .packages import needed
 
 __all__ = ["get_num_threads", "set_num_threads", "tune_malloc"]
 
@@ -72,14 +72,7 @@ def set_num_threads(n: int) -> None:
     global _limit
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise ArgumentError(f"set_num_threads: n must be an integer of at least 1, got {n!r}")
-    try:
-        libraries = _libraries()
-    except ImportError as error:
-        raise MissingPackageError(
-            "set_num_threads needs the threadpoolctl package; install it with pip install "
-            "threadpoolctl, or set OPENBLAS_NUM_THREADS before Python starts"
-        ) from error
-    for library in libraries:
+    for library in _libraries():
         _counts(library)[1](n)
     _limit = n
 
@@ -175,7 +168,7 @@ def _processors() -> int:
 
 
 def _libraries() -> list[Any]:
-    controller = import_module("threadpoolctl").ThreadpoolController()
+    controller = needed("threadpoolctl", "a number of threads").ThreadpoolController()
     return list(controller.select(user_api="blas").lib_controllers)
 
 
@@ -201,7 +194,7 @@ def _numpys() -> tuple[Callable[[], int], Callable[[int], object]] | None:
     """Return the functions that get and set the threads of NumPy's library, if that is possible."""
     try:
         libraries = _libraries()
-    except ImportError:
+    except MissingPackageError:
         return None
     # With several, NumPy's lies in a folder of NumPy's.
     libraries.sort(key=lambda library: "numpy" not in library.filepath)

@@ -7,7 +7,6 @@ opens here.  Format: https://github.com/huggingface/safetensors
 from __future__ import annotations
 
 import contextlib
-import importlib
 import operator
 import os
 from collections.abc import Iterator, Mapping
@@ -16,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from .device import Device, asarray, to_device
-from .errors import ArgumentError, DataError, DTypeError, MissingPackageError
+from .errors import ArgumentError, DataError, DTypeError
 from .files import atomic_file
+from .packages import needed
 from .tensor import Tensor
 
 __all__ = ["load", "save"]
@@ -247,10 +247,4 @@ def _typed_errors(name: str, corrupt: type[Exception]) -> Iterator[None]:
 
 
 def _safetensors(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingPackageError(
-            "saving and loading tensors needs the safetensors package; "
-            "install it with pip install safetensors"
-        ) from error
+    return needed(module, "saving and loading tensors")

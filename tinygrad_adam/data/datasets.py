@@ -10,7 +10,6 @@ import numbers
 import os
 import zipfile
 import zlib
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..device import Array, device_guard
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
+from ..packages import needed
 from .idx import as_path, read_idx
 
 __all__ = [
@@ -257,12 +257,7 @@ def normalize_images(images: Array) -> Array:
 
 
 def _sklearn(caller: str, *modules: str) -> list[Any]:
-    try:
-        return [import_module(f"sklearn.{module}") for module in modules]
-    except ImportError as error:
-        raise DataError(
-            f"{caller} needs scikit-learn, which is not installed; pip install scikit-learn"
-        ) from error
+    return [needed(f"sklearn.{module}", caller) for module in modules]
 
 
 def breast_cancer(test_size: float = 0.2, seed: int = 42, *, leaky: bool = False) -> Split:
@@ -290,7 +285,7 @@ def breast_cancer(test_size: float = 0.2, seed: int = 42, *, leaky: bool = False
     ------
     ArgumentError
         If `test_size` is not between 0 and 1 or leaves a part empty, or `seed` is out of range.
-    DataError
+    MissingPackageError
         If scikit-learn is not installed.
 
     Examples
@@ -336,7 +331,7 @@ def linear_regression() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
     Raises
     ------
-    DataError
+    MissingPackageError
         If scikit-learn is not installed.
 
     Examples

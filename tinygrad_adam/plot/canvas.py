@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..device import asarray
 from ..errors import ArgumentError, DataError
 from ..files import atomic_file
+from ..packages import needed
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
@@ -22,11 +23,9 @@ __all__ = ["host", "new_figure", "save"]
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of `width` by `height` inches that draws into memory."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figures = needed("matplotlib.figure", "a figure")
+    figure: Figure = figures.Figure(figsize=(width, height), layout="constrained")
+    needed("matplotlib.backends.backend_agg", "a figure").FigureCanvasAgg(figure)
     return figure
 
 

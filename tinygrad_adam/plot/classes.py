@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError, ShapeError
+from ..packages import needed
 from .canvas import host, new_figure
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ def roc_and_pr(labels: Any, scores: Any) -> Figure:
     >>> figure.axes[0].get_legend().get_texts()[0].get_text()
     'ROC curve (AUC = 0.75)'
     """
-    from sklearn.metrics import auc, precision_recall_curve, roc_curve
-
+    metrics = needed("sklearn.metrics", "roc_and_pr")
     true, score = host(labels).reshape(-1), host(scores).reshape(-1)
     if true.shape != score.shape:
         raise ShapeError(f"roc_and_pr: {true.size} labels but {score.size} scores")
@@ -57,9 +57,9 @@ def roc_and_pr(labels: Any, scores: Any) -> Figure:
         raise DataError(f"roc_and_pr: labels must be 0 and 1, both present, got {present[:10]}")
     if not np.isfinite(score).all():
         raise DataError("roc_and_pr: a score is NaN or infinite, so the samples have no order")
-    false_rate, true_rate, _ = roc_curve(true, score)
-    precision, recall, _ = precision_recall_curve(true, score)
-    roc_area, pr_area = auc(false_rate, true_rate), auc(recall, precision)
+    false_rate, true_rate, _ = metrics.roc_curve(true, score)
+    precision, recall, _ = metrics.precision_recall_curve(true, score)
+    roc_area, pr_area = metrics.auc(false_rate, true_rate), metrics.auc(recall, precision)
 
     figure = new_figure(11, 4.5)
     roc, pr = figure.subplots(1, 2)

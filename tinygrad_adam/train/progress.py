@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from ..tensor import Tensor
@@ -150,10 +151,11 @@ class TerminalReport(Report):
 
 
 def make_report() -> Report:
-    """Return a `TerminalReport` if standard output is a terminal that understands it."""
+    """Return a `TerminalReport` if rich is there and standard output is a terminal for it."""
     # None where the process was started without any standard output.
     stdout = sys.stdout
-    if stdout is None or not stdout.isatty() or os.environ.get("TERM") == "dumb":
+    plain = stdout is None or not stdout.isatty() or os.environ.get("TERM") == "dumb"
+    if plain or find_spec("rich") is None:
         return Report()
     # The bar is drawn with characters that older encodings lack.
     unicode = (stdout.encoding or "").lower().replace("-", "").startswith("utf")
