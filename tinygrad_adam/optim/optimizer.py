@@ -224,19 +224,20 @@ class Optimizer:
             batches = self._batches(index, group)
             if batches:
                 lr = self._learning_rate(group)
-                for i, batch in enumerate(batches):
-                    work.append((group, batch, self._numbers(group, lr, batch.step), (index, i)))
+                for batch in batches:
+                    numbers = self._numbers(group, lr, batch.step)
+                    work.append((group, batch, numbers, group["updates"] + 1))
         # Whatever can be wrong has been found by now, and nothing has been changed.
-        for group, batch, numbers, key in work:
-            updates = group["updates"] + (key[1] == 0)
+        for key, (group, batch, numbers, updates) in enumerate(work):
             self._executor.run(self.rule, numbers, batch.rows, batch.grads, key, updates)
+            step = batch.step if self.counts_steps else None
             for row in batch.rows:
                 row.tensor._version[0] += 1
-                if self.counts_steps:
-                    row.state["step"] = batch.step
+                if step is not None:
+                    row.state["step"] = step
             for row in batch.new:
                 self._executor.rows[row.tensor] = row
-                if row.state:
+                if row.state is not None:
                     self.state[row.tensor] = row.state
             group["updates"] = updates
 
@@ -253,37 +254,24 @@ class Optimizer:
         batches: dict[int, _Batch] = {}
         states, rows, counts = self.state, self._executor.rows, self.counts_steps
         names = self._state_names(group)
-        stateful = bool(counts or names)
         batch = None
         for i, p in enumerate(group["params"]):
             grad = p.grad
             if grad is None:
                 continue
-            array, g = p._data, getattr(grad, "_data", None)
-            if (
-                type(g) is not np.ndarray
-                or g.shape != array.shape
-                or g.dtype is not array.dtype
-                or type(array) is not np.ndarray
-                or not array.flags.writeable
-            ):
-                check_gradient(grad, array, label(self._name, self.param_groups, index, i))
-            row, step, fresh = rows.get(p), 2, False
+            row, array, g = rows.get(p), p._data, getattr(grad, "_data", None)
+            shape, step = array.shape, 2
             if (
                 row is None
-                or row.array is not array
-                or row.shape != array.shape
-                or row.names is not names
-                or (stateful and not row.holds(states.get(p)))
+                or not row.fits(array, names, states.get(p))
+                or type(g) is not np.ndarray
+                or g.shape != shape
+                or g.dtype is not array.dtype
+                or not array.flags.writeable
             ):
-                fresh = True
-                state = {"step": 0} if counts else {}
-                state |= (stateful and states.get(p)) or {}
-                what = label(self._name, self.param_groups, index, i)
-                if fit(state, array, names, what):
-                    step = 1
-                self._forget_old(p)
-                row = Row(p, state, names)
+                row, new, step = self._row(p, names, label(self._name, self.param_groups, index, i))
+            else:
+                new = False
             if counts:
                 step = row.state["step"] + 1
             if batch is None or batch.step != step:
@@ -292,9 +280,20 @@ class Optimizer:
                     batch = batches[step] = _Batch(step)
             batch.rows.append(row)
             batch.grads.append(g)
-            if fresh:
+            if new:
                 batch.new.append(row)
         return list(batches.values())
+
+    def _row(self, p: Tensor, names: tuple[str, ...], what: str) -> tuple[Row, bool, int]:
+        """Return the row of `p`, called `what`; whether it is new; 1 if its state is, else 2."""
+        check_gradient(p.grad, p.data, what)
+        row, state = self._executor.rows.get(p), self.state.get(p)
+        if row is not None and row.fits(p.data, names, state):
+            return row, False, 2
+        state = dict(state or ({"step": 0} if self.counts_steps else {}))
+        missing = fit(state, p.data, names, what)
+        self._forget_old(p)
+        return Row(p, names, state or None), True, 1 if missing else 2
 
     def _forget_old(self, p: Tensor) -> None:
         """Let go of the arrays `p` had, and of parameters that are no longer here."""

@@ -160,43 +160,55 @@ class Row:
     ----------
     tensor, array : Tensor, array
         The parameter, and its elements.
-    state : dict
-        What ``optimizer.state`` has for it.
     names : tuple of str
-        The keys of the arrays in `state` that the rule takes.
-    arrays : tuple of arrays
-        Those arrays.
+        The keys of the state arrays that the rule takes.
+    state : dict or None
+        What ``optimizer.state`` has for the parameter.
     flat, flat_state : array or None, tuple of arrays
         Views of `array` and `arrays` as a compiled rule takes them; None if there are none.
     """
 
-    __slots__ = ("array", "arrays", "flat", "flat_state", "names", "shape", "state", "tensor")
+    __slots__ = ("_named", "array", "flat", "flat_state", "names", "shape", "state", "tensor")
 
-    def __init__(self, tensor: Tensor, state: dict[str, Any], names: tuple[str, ...]) -> None:
-        self.tensor, self.state, self.names = tensor, state, names
+    state: Any
+    flat: Array | None
+    flat_state: tuple[Array, ...]
+
+    def __init__(self, tensor: Tensor, names: tuple[str, ...], state: dict[str, Any] | None):
+        self.tensor, self.names, self.state = tensor, names, state
         self.array = tensor.data
         self.shape = self.array.shape
         self.take_arrays()
 
     def take_arrays(self) -> None:
         """Take the arrays that are now in `state`."""
-        array = self.array
-        self.arrays = tuple(self.state[name] for name in self.names)
+        self._named = [(name, self.state[name]) for name in self.names]
+        arrays = self.array, *self.arrays
         self.flat, self.flat_state = None, ()
         if (
-            type(array) is np.ndarray
-            and array.dtype in (np.float32, np.float64)
-            and all(a.flags.c_contiguous for a in (array, *self.arrays))
+            type(self.array) is np.ndarray
+            and self.array.dtype in (np.float32, np.float64)
+            and all(a.flags.c_contiguous for a in arrays)
         ):
-            self.flat = array.reshape(-1)
-            self.flat_state = tuple(a.reshape(-1) for a in self.arrays)
+            self.flat, *rest = [a.reshape(-1) for a in arrays]
+            self.flat_state = tuple(rest)
 
-    def holds(self, state: dict[str, Any] | None) -> bool:
-        """Whether `state` is that of the row, arrays included."""
-        if state is not self.state:
+    @property
+    def arrays(self) -> list[Array]:
+        """The arrays of the state that the rule takes."""
+        return [array for _, array in self._named]
+
+    def fits(self, array: Array, names: tuple[str, ...], state: Any) -> bool:
+        """Whether the parameter and its state are still these objects."""
+        if (
+            array is not self.array
+            or array.shape != self.shape
+            or names is not self.names
+            or state is not self.state
+        ):
             return False
-        for name, array in zip(self.names, self.arrays, strict=True):
-            if state.get(name) is not array:
+        for name, moment in self._named:  # noqa: SIM110  `all` takes twice as long
+            if self.state.get(name) is not moment:
                 return False
         return True
 
@@ -429,16 +441,14 @@ class Executor:
         updates : int
             Counts the calls, for what is to happen now and then.
         """
-        step = _Step(rule, numbers, updates % CLEAN_EVERY == 0 and numbers.may_clean)
+        clean = updates % CLEAN_EVERY == 0 and numbers.may_clean
         compiled = self._faster.get(rule.name)
         if compiled is None:
             compiled = self._faster[rule.name] = versions(rule.name, "update", "numpy")
         if compiled:
-            rows, grads = self._run_compiled(step, compiled, rows, grads)
+            rows, grads = self._run_compiled(compiled, numbers, clean, rows, grads)
         if rows:
-            # A gradient too large or too small for its type is no reason to stop halfway.
-            with np.errstate(all="ignore"):
-                self._run_plain(step, rows, grads, key)
+            self._run_plain(_Step(rule, numbers, clean), rows, grads, key)
 
     def forget(self, tensor: Tensor) -> None:
         """Let go of the row of `tensor`, if any; the state stays in its dict."""
@@ -449,8 +459,9 @@ class Executor:
 
     def _run_compiled(
         self,
-        step: _Step,
         compiled: Sequence[Callable[..., Any]],
+        numbers: Any,
+        clean: bool,
         rows: list[Row],
         grads: list[Array],
     ) -> tuple[list[Row], list[Array]]:
@@ -462,7 +473,7 @@ class Executor:
             if flat is not None:
                 if flat.dtype is not dtype:
                     work, dtype = self._workspace(flat), flat.dtype
-                    c, _ = work.constants(step.numbers)
+                    c, _ = work.constants(numbers)
                 g_flat = g.ravel()
                 for update in compiled:
                     if update(flat, g_flat, state, c) is not NotImplemented:
@@ -472,10 +483,12 @@ class Executor:
             if flat is None:
                 left[0].append(row)
                 left[1].append(g)
-            elif step.clean:
+            elif clean:
                 work.clean_flat(state)
         return left
 
+    # A gradient too large or too small for its type is no reason to stop halfway.
+    @np.errstate(all="ignore")
     def _run_plain(self, step: _Step, rows: list[Row], grads: list[Array], key: Any) -> None:
         plan = self._plans.get(key)
         if plan is None or plan.rows != rows:
@@ -490,13 +503,21 @@ class Executor:
             first = grads[where[0]]
             if work is not (work := self._workspace(first)):
                 _, c = work.constants(step.numbers)
-            with device_guard(first):
-                if isinstance(job, _Bucket):
-                    job.update(step, c, [grads[i] for i in where])
-                elif work.chunk is None or first.size <= work.chunk or not step.rule.elementwise:
-                    work.update(step, c, job.array, first, job.arrays)
-                else:
-                    work.update_large(step, c, job.array, first, job.arrays)
+            if work.xp is np:
+                self._do(job, step, c, [grads[i] for i in where], work)
+            else:
+                with device_guard(first):
+                    self._do(job, step, c, [grads[i] for i in where], work)
+
+    def _do(
+        self, job: Row | _Bucket, step: _Step, c: Any, grads: list[Array], work: _Workspace
+    ) -> None:
+        if isinstance(job, _Bucket):
+            job.update(step, c, grads)
+        elif work.chunk is None or job.array.size <= work.chunk or not step.rule.elementwise:
+            work.update(step, c, job.array, grads[0], job.arrays)
+        else:
+            work.update_large(step, c, job.array, grads[0], job.arrays)
 
     def _jobs(self, rule: Rule, rows: list[Row]) -> list[_Job]:
         """Return the rows that came together twice, small ones in buckets."""
