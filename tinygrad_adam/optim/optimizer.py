@@ -171,7 +171,7 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
-                    p.grad = None
+                    p._grad = None  # what its setter checks of others
                 elif p.grad is not None:
                     with device_guard(p.data):
                         p.grad = Tensor(array_module(p.data).zeros_like(p.data))
@@ -256,15 +256,15 @@ class Optimizer:
         names = self._state_names(group)
         batch = None
         for i, p in enumerate(group["params"]):
-            grad = p.grad
-            if grad is None:
+            if p._grad is None:
                 continue
-            row, array, g = rows.get(p), p._data, getattr(grad, "_data", None)
+            row, array, g = rows.get(p), p._data, p._grad._data
             shape, step = array.shape, 2
             if (
                 row is None
                 or not row.fits(array, names, states.get(p))
                 or type(g) is not np.ndarray
+                or type(array) is not np.ndarray
                 or g.shape != shape
                 or g.dtype is not array.dtype
                 or not array.flags.writeable
@@ -286,7 +286,7 @@ class Optimizer:
 
     def _row(self, p: Tensor, names: tuple[str, ...], what: str) -> tuple[Row, bool, int]:
         """Return the row of `p`, called `what`; whether it is new; 1 if its state is, else 2."""
-        check_gradient(p.grad, p.data, what)
+        check_gradient(p._grad.data, p.data, what)
         row, state = self._executor.rows.get(p), self.state.get(p)
         if row is not None and row.fits(p.data, names, state):
             return row, False, 2

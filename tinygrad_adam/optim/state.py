@@ -33,9 +33,8 @@ _NOT_SETTINGS = {"params", "param_names", "foreach", "fused", "capturable", "dif
 _TORCH_LACKS = {"eps_root": 0.0}
 
 
-def check_gradient(grad: Tensor, array: Array, what: str) -> None:
-    """Raise if `grad` does not go with the array of the parameter called `what`."""
-    g = grad.data
+def check_gradient(g: Array, array: Array, what: str) -> None:
+    """Raise if the gradient `g` does not go with the array of the parameter called `what`."""
     if device_of(g) != device_of(array):
         raise DeviceError(
             f"{what} is on {device_of(array)} but its gradient on {device_of(g)}; "
