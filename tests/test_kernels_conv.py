@@ -21,6 +21,7 @@ from tinygrad_adam.kernels.split import share
 from tinygrad_adam.ops.conv import Geometry
 
 compiled = pytest.mark.skipif(direct._loops() is None, reason="needs Numba")
+GEO = Geometry((1, 1), (1, 1), (1, 1), 1)
 PARTS = ("conv2d", "conv2d_input", "conv2d_weight")
 
 
@@ -170,12 +171,11 @@ def test_the_number_of_threads_changes_no_bit():
         rng.standard_normal(shape, np.float32)
         for shape in ((33, 7, 13, 13), (21, 7, 3, 3), (33, 21, 13, 13))
     )
-    geo = Geometry((1, 1), (1, 1), (1, 1), 1)
     for part in PARTS:
         found = []
         for threads in (1, 1, 3):
             with mock.patch.object(direct, "_threads", lambda work, threads=threads: threads):
-                found.append(both(part, x, w, None, v, geo)[0])
+                found.append(both(part, x, w, None, v, GEO)[0])
         np.testing.assert_array_equal(found[0], found[1])
         np.testing.assert_array_equal(found[0], found[2])
 
@@ -203,6 +203,21 @@ def test_what_the_value_hands_over_serves_every_later_gradient(padding):
         expected = tg.grad(z, [wide[i] for i in inputs], g.double(), retain_graph=True)
         for a, b in zip(got, expected, strict=True):
             np.testing.assert_allclose(a.data, b.data, rtol=1e-4, atol=1e-4)
+
+
+@compiled
+def test_compiled_loops_may_be_forbidden_at_any_time():
+    before = tg.is_fast()
+    x, w = (tg.randn(*shape, requires_grad=True) for shape in ((16, 3, 20, 20), (8, 3, 3, 3)))
+    y = tg.nn.functional.conv2d(x, w, padding=1)
+    try:
+        tg.set_fast(False)
+        assert both("conv2d", x.data, w.data, None, y.data, GEO)[0] is NotImplemented
+        slow = tg.grad(y, (x, w), tg.ones_like(y), retain_graph=True)
+    finally:
+        tg.set_fast(before)
+    for a, b in zip(slow, tg.grad(y, (x, w), tg.ones_like(y)), strict=True):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-4, atol=1e-4)
 
 
 # --- sharing ------------------------------------------------------------------------------------

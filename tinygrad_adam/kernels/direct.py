@@ -14,7 +14,7 @@ All else is left to the next version.
 from __future__ import annotations
 
 import math
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..autograd.faster import faster
 from ..device import Array
 from ..process import threads_for
 from .split import share
+from .switch import ENOUGH, compiled
 
 __all__ = ["conv2d", "conv2d_input", "conv2d_weight"]
 
@@ -34,14 +35,8 @@ FEW = 5
 PIECE, POSITIONS = 1024, 288
 
 
-@cache
 def _loops() -> Any:
-    """Return the compiled loops, or None where Numba is missing or cannot compile and keep them."""
-    try:
-        from . import vectors
-    except (ImportError, OSError, RuntimeError):
-        return None
-    return vectors
+    return compiled("vectors", ENOUGH)
 
 
 def _threads(work: int) -> int:
@@ -244,7 +239,7 @@ def _in_images(F: Any, g: Array, w: Array, x_shape: Any, geo: Any, memo: Any) ->
 
 
 def _in_kernel(F: Any, g: Array, w_shape: Any, geo: Any, memo: Any) -> Array:
-    if not memo:
+    if not memo or _loops() is None:
         return NotImplemented
     images, *gradient = memo
     if not gradient or gradient[0] is not g:
