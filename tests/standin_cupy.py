@@ -514,6 +514,11 @@ _UFUNCS = (
     *("absolute", "divide", "invert", "negative", "sign", "maximum", "minimum"),
     *("exp", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh"),
     *("isfinite", "isnan", "logical_and", "logical_not", "logical_or"),
+    # what nothing uses yet: CuPy's others of one result, so that a new operation finds its own
+    *("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "ceil"),
+    *("copysign", "cosh", "exp2", "expm1", "floor", "fmax", "fmin", "fmod", "hypot", "isinf"),
+    *("log10", "log2", "logaddexp", "logaddexp2", "logical_xor", "nextafter", "reciprocal"),
+    *("remainder", "rint", "signbit", "sinh", "tan", "trunc"),
 )
 _functions: dict[str, Any] = {name: ufunc(name) for name in _UFUNCS if name != "matmul"}
 globals().update(_functions)

@@ -252,9 +252,10 @@ def slides():
     namespace = {"Adam": arrays.Adam}
 
     state = np.random.get_state()  # noqa: NPY002  the slides draw from it
-    np.random.seed(0)  # noqa: NPY002
 
     def run(*texts):
+        if len(namespace) == 1:  # the first, however the stream stands when the test begins
+            np.random.seed(0)  # noqa: NPY002
         for text in texts:
             exec(compile(text, "<slide>", "exec"), namespace)
         return namespace
