@@ -153,6 +153,12 @@ def raw(name: str, **settings: Any) -> Callable[..., Any]:
     return lambda L, *tensors: apply(OPS[name], tensors, settings)
 
 
+def block(padding: tuple[int, int]) -> Callable[..., Any]:
+    """Return a convolution with pooling and relu, as `nn.Sequential` runs them at once."""
+    geo = Geometry((1, 1), padding, (1, 1), 1)
+    return lambda L, *tensors: apply(OPS["conv_pool_relu"], tensors, {"geo": geo, "memo": []})
+
+
 def index_of(L: Any, index: Any) -> Any:
     """Return `index` with its arrays as tensors of `L`."""
     if isinstance(index, tuple):
@@ -452,6 +458,13 @@ case("conv2d_input", raw("conv2d_input", x_size=(2, 2, 3, 4), geo=GEO), R(2, 2, 
      R(2, 1, 2, 2), torch=None)  # fmt: skip
 case("conv2d_weight", raw("conv2d_weight", w_size=(2, 1, 2, 2), geo=GEO), R(2, 2, 3, 4),
      R(2, 2, 2, 2), torch=None)  # fmt: skip
+
+BLOCKS = {"few": (2, (1, 0)), "many": (5, (0, 0))}  # channels and padding; also what no loop serves
+for name, (channels, padding) in BLOCKS.items():
+    case(f"conv_pool_relu:{name}", block(padding), R(2, channels, 4, 5), R(3, channels, 3, 3), R(3),
+         torch=None)  # fmt: skip
+case("conv_pool_relu:no-bias", lambda L, x, w: block((0, 0))(L, x, w, None), R(1, 1, 4, 4),
+     R(2, 1, 3, 3), torch=None)  # fmt: skip
 
 POOLS: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
     ("plain", (2, 2, 4, 4), {"kernel_size": 2}),

@@ -188,6 +188,104 @@ def test_a_choice_of_numpy_is_understood_by_the_loops():
     assert gradients[0].tolist() == gradients[1].tolist() == gradients[2].tolist()
 
 
+# --- convolution, pooling and relu at once ------------------------------------------------------
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_conv_pool_relu(data):
+    images, channels, outs = (data.draw(st.integers(1, n)) for n in (18, 3, 4))
+    padding, bias = (
+        data.draw(st.sampled_from([0, 1, (2, 0), "same", "valid"])),
+        data.draw(st.booleans()),
+    )
+    size = (data.draw(st.integers(4, 8)), data.draw(st.integers(4, 8)))
+    dtype, order = data.draw(DTYPES), data.draw(st.sampled_from("CNS"))
+    # whole numbers: ties are ties in any order of adding up, and everything is exact
+    few = st.integers(-3, 3).map(float)
+    x = spread(data.draw(drawn((images, channels, *size), few)).astype(dtype), order)
+    net = tg.nn.Sequential(
+        tg.nn.Conv2d(channels, outs, 3, padding=padding, bias=bias),
+        tg.nn.ReLU(),
+        tg.nn.MaxPool2d(2),
+    )
+    for p in net.parameters():
+        p.data = data.draw(drawn(p.shape, few)).astype(dtype)
+    bad = data.draw(st.sampled_from([None, np.inf, -np.inf]))
+    if bad is not None:
+        x[0, 0, 1, 1] = bad
+
+    def run():
+        y = net(tg.from_numpy(x))
+        gradients = tg.grad(y, list(net.parameters()), tg.from_numpy(weights(y.shape, dtype)))
+        return [y.data, *(g.data for g in gradients)]
+
+    (y, *fast), (plain_y, *plain) = both(run)
+    np.testing.assert_array_equal(y, plain_y)
+    if bad is None:
+        same(fast, plain, dtype)
+
+
+def block(**how):
+    return tg.nn.Conv2d(2, 3, 3, **how), tg.nn.ReLU(), tg.nn.MaxPool2d(2)
+
+
+def test_a_block_is_run_at_once_where_that_is_the_same(served):
+    x = tg.from_numpy(weights((2, 2, 6, 6), np.float32))
+    net = tg.nn.Sequential(*block(), tg.nn.ReLU())
+    net(x).sum().backward()
+    assert {"conv_pool_relu", "conv_pool_relu_weight", "conv_pool_relu_bias"} <= served
+    others = {
+        "stride": tg.nn.Sequential(*block(stride=2)),
+        "double": tg.nn.Sequential(*block()).double(),
+        "window": tg.nn.Sequential(*block()[:2], tg.nn.MaxPool2d(3)),
+        "own forward": tg.nn.Sequential(*block()),
+        "own class": tg.nn.Sequential(block()[0], type("Own", (tg.nn.ReLU,), {})(), block()[2]),
+    }
+    others["own forward"][0].forward = lambda x: tg.ones(1, 3, 2, 2)
+    for name, other in others.items():
+        served.clear()
+        other(x.double() if name == "double" else x)
+        assert ("conv_pool_relu" in served) == (name == "double"), name
+    served.clear()
+    net(x.requires_grad_()).sum().backward()
+    assert "conv_pool_relu" not in served
+    assert x.grad is not None
+
+
+def test_errors_are_those_of_the_convolution():
+    with pytest.raises(tg.errors.ShapeError, match="conv2d: weight expects 2 input channels"):
+        tg.nn.Sequential(*block())(tg.ones(1, 3, 6, 6))
+
+
+def test_a_block_is_differentiated_twice():
+    x, net = tg.from_numpy(weights((2, 2, 6, 6))), tg.nn.Sequential(*block()).double()
+    params = list(net.parameters())
+
+    def run():
+        first = tg.grad((net(x) ** 3).sum(), params, create_graph=True)
+        return [g.data for g in tg.grad(sum((g * g).sum() for g in first), params)]
+
+    same(*both(run), np.float64)
+
+
+def test_gradients_are_the_same_from_run_to_run():
+    x = tg.from_numpy(np.random.RandomState(1).randn(64, 1, 28, 28).astype(np.float32))
+    net = tg.nn.Sequential(
+        tg.nn.Conv2d(1, 8, 3),
+        tg.nn.ReLU(),
+        tg.nn.MaxPool2d(2),
+        tg.nn.Flatten(),
+        tg.nn.Linear(1352, 10),
+    )
+    runs = []
+    for _ in range(3):
+        net.zero_grad()
+        F.cross_entropy(net(x), tg.from_numpy(np.arange(64) % 10)).backward()
+        runs.append([p.grad.data.tobytes() for p in net.parameters()])
+    assert runs[0] == runs[1] == runs[2]
+
+
 # --- losses -------------------------------------------------------------------------------------
 
 

@@ -14,13 +14,14 @@ With numba, which is imported when there is enough work for it (``switch``):
 
 ============  ====================================================================================
 ``compiled``  thin wrappers around ``loops``: element-wise operations, pooling, losses, optimisers
+``blocks``    modules in a row that `nn.Sequential` runs at once
 ``direct``    convolution without patches, around ``vectors``
 ============  ====================================================================================
 
 The newest version is asked first; a file imports those that are to be asked after it.
 """
 
-from . import compiled, cpu, direct, losses, pool, sums
+from . import blocks, compiled, cpu, direct, losses, pool, sums
 from .switch import is_fast, set_fast
 
-__all__ = ["compiled", "cpu", "direct", "is_fast", "losses", "pool", "set_fast", "sums"]
+__all__ = ["blocks", "compiled", "cpu", "direct", "is_fast", "losses", "pool", "set_fast", "sums"]

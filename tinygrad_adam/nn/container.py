@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, SupportsIndex, overload
 
 from ..errors import ArgumentError, ModuleError, OutOfRangeError
 from .module import Module
 
-__all__ = ["ModuleList", "Sequential"]
+__all__ = ["TOGETHER", "ModuleList", "Sequential"]
+
+# What `Sequential` does at once instead of module by module: by the type of the first module, the
+# types in a row, longest first, and function(*modules, x), which may answer NotImplemented.
+TOGETHER: dict[type[Module], list[tuple[tuple[type[Module], ...], Callable[..., Any]]]] = {}
 
 
 class _Listed(Module):
@@ -166,8 +170,21 @@ class Sequential(_Listed):
 
     def forward(self, x: Any) -> Any:
         """Return the last module's output."""
-        for module in self:
-            x = module(x)
+        modules = list(self)
+        start = 0
+        while start < len(modules):
+            module = modules[start]
+            for types, function in TOGETHER.get(type(module), ()):
+                some = modules[start : start + len(types)]
+                if tuple(map(type, some)) == types and not any(
+                    "forward" in m.__dict__ for m in some
+                ):
+                    y = function(*some, x)
+                    if y is not NotImplemented:
+                        x, start = y, start + len(types)
+                        break
+            else:
+                x, start = module(x), start + 1
         return x
 
 
