@@ -9,7 +9,8 @@ from hypothesis import settings
 
 import tinygrad_adam as tg
 from tinygrad_adam.autograd import OPS
-from tinygrad_adam.device import cuda_is_available, default_generator
+from tinygrad_adam.cuda import is_available as cuda_is_available
+from tinygrad_adam.random import default_generator
 
 pytest.register_assert_rewrite("devicecases", "gradients", "opcases", "oracle")
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_adam as tg
+from tinygrad_adam.cuda import is_available as cuda_is_available
 from tinygrad_adam.data import (
     DataLoader,
     TensorDataset,
@@ -28,7 +29,6 @@ from tinygrad_adam.data import (
     read_idx,
 )
 from tinygrad_adam.data import loader as loader_module
-from tinygrad_adam.device import Generator, cuda_is_available, default_generator
 from tinygrad_adam.errors import (
     ArgumentError,
     DataError,
@@ -38,6 +38,7 @@ from tinygrad_adam.errors import (
     OutOfRangeError,
     ShapeError,
 )
+from tinygrad_adam.random import Generator, default_generator
 
 IDX_CODES = {
     "uint8": 0x08,

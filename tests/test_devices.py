@@ -704,7 +704,7 @@ def test_with_default_device_everything_is_there(cp):
 
 PACKAGE = Path(tg.__file__).parent
 ARRAY_MODULES = {"xp", "_xp", "cupy"}
-GIVERS = {"_cupy", "_usable_cupy", "array_module"}
+GIVERS = {"load_cupy", "usable_cupy", "array_module"}
 
 
 def module_uses():

@@ -10,7 +10,6 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn
-from tinygrad_adam.device import Generator, default_generator
 from tinygrad_adam.errors import (
     ArgumentError,
     DeviceError,
@@ -18,17 +17,18 @@ from tinygrad_adam.errors import (
     InPlaceError,
     ShapeError,
 )
+from tinygrad_adam.random import Generator, default_generator
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: nn.Linear(0, 3), "in_features must be at least 1, got 0"),
-        (lambda: nn.Linear(3, 2.0), "out_features is an integer, got 2.0"),
+        (lambda: nn.Linear(3, 2.0), "out_features must be an integer, got float 2.0"),
         (lambda: nn.Linear(3, True), "out_features"),
         (lambda: nn.Conv2d(-1, 3, 3), "in_channels"),
         (lambda: nn.Conv2d(1, 3, 0), "kernel_size"),
-        (lambda: nn.Conv2d(1, 3, (3, 3, 3)), "kernel_size must be an integer >= 1 or a pair"),
+        (lambda: nn.Conv2d(1, 3, (3, 3, 3)), "kernel_size must be an integer or a pair"),
         (lambda: nn.Conv2d(1, 3, (3, "x")), "kernel_size"),
         (lambda: nn.Conv2d(1, 3, 3, stride=0), "stride"),
         (lambda: nn.Conv2d(1, 3, 3, padding=-1), "padding"),
@@ -53,7 +53,7 @@ from tinygrad_adam.errors import (
     ],
 )
 def test_bad_settings_are_refused_when_the_layer_is_made(make, words):
-    with pytest.raises(ArgumentError, match=words):
+    with pytest.raises((ArgumentError, DTypeError), match=words):
         make()
 
 
@@ -63,9 +63,9 @@ def test_bad_settings_are_refused_when_the_layer_is_made(make, words):
 def test_layers_take_device_and_dtype(layer):
     made = layer(dtype=tg.float64, device="cpu")
     assert {p.dtype for p in made.parameters()} == {tg.float64}
-    with pytest.raises(DTypeError, match="floating point"):
+    with pytest.raises(DTypeError, match="must be a floating type"):
         layer(dtype=int)
-    with pytest.raises(DTypeError, match="no dtype"):
+    with pytest.raises(DTypeError, match="neither an element type"):
         layer(dtype="wide")
     with pytest.raises(DeviceError):
         layer(device="tpu")
@@ -190,7 +190,7 @@ def test_a_weight_that_would_make_the_loss_larger_is_refused(name, shape):
 @pytest.mark.parametrize("function", [F.cross_entropy, F.nll_loss])
 def test_class_losses_refuse_bad_settings(function):
     for label in ("a", None, 1.0, True):
-        with pytest.raises(ArgumentError, match=f"{function.__name__}: ignore_index"):
+        with pytest.raises(DTypeError, match=f"{function.__name__}: ignore_index"):
             function(LOGITS, LABELS, ignore_index=label)
     for share in ("a", None, -0.1, math.nan):
         with pytest.raises(ArgumentError, match="cross_entropy: label_smoothing"):
@@ -242,7 +242,7 @@ def test_dropout_takes_floats_in_training():
         assert F.dropout(x, 0.5, training=False) is x
         assert F.dropout(x, 0.0) is x
     for p in ("a", None, -0.1, math.nan):
-        with pytest.raises(ArgumentError, match="dropout: p is a probability"):
+        with pytest.raises(ArgumentError, match="dropout: p must be between 0 and 1"):
             F.dropout(SCORES, p)
     with pytest.raises(ArgumentError, match="dropout: generator"):
         F.dropout(SCORES, 0.5, generator=3)
@@ -404,10 +404,10 @@ def test_filling_is_noticed_by_a_recorded_graph():
             lambda t, g: nn.init.kaiming_normal_(t, generator=np.random.default_rng(0)),
             ArgumentError,
         ),
-        (lambda t, g: nn.init.constant_(t, [1, 2, 3]), ArgumentError),
-        (lambda t, g: nn.init.constant_(t, None), ArgumentError),
-        (lambda t, g: nn.init.constant_(t, "1"), ArgumentError),
-        (lambda t, g: nn.init.constant_(t, np.ones(1)), ArgumentError),
+        (lambda t, g: nn.init.constant_(t, [1, 2, 3]), DTypeError),
+        (lambda t, g: nn.init.constant_(t, None), DTypeError),
+        (lambda t, g: nn.init.constant_(t, "1"), DTypeError),
+        (lambda t, g: nn.init.constant_(t, np.ones(1)), DTypeError),
         (lambda t, g: nn.init.constant_(t, 1e39), ArgumentError),
         (lambda t, g: nn.init.constant_(t.long(), math.nan), ArgumentError),
         (lambda t, g: nn.init.constant_(t.long(), 2**80), ArgumentError),

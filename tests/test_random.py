@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import tinygrad_adam as tg
-from tinygrad_adam.device import Generator, default_generator
 from tinygrad_adam.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_adam.random import Generator, default_generator
 
 # --- the generator ------------------------------------------------------------------------------
 

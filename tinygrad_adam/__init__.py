@@ -14,8 +14,6 @@ defined: each file's ``__all__`` is the only list of them.
 import typing as _typing
 from importlib import import_module as _import_module
 
-import numpy as _np
-
 from . import autograd as autograd
 from . import cuda as cuda
 from . import errors as errors
@@ -27,10 +25,9 @@ from .autograd.mode import *
 from .creation import *
 from .device import Device as Device
 from .device import Device as device
-from .device import Generator as Generator
 from .device import get_default_device as get_default_device
-from .device import manual_seed as manual_seed
 from .device import set_default_device as set_default_device
+from .dtypes import *
 from .kernels.switch import is_fast as is_fast
 from .kernels.switch import set_fast as set_fast
 from .ops.conv import *
@@ -39,13 +36,12 @@ from .ops.index import *
 from .ops.join import *
 from .ops.linear import *
 from .ops.pool import *
-from .ops.promote import get_default_dtype as get_default_dtype
-from .ops.promote import result_type as result_type
-from .ops.promote import set_default_dtype as set_default_dtype
 from .ops.reduce import *
 from .ops.shape import *
 from .ops.softmax import *
 from .process import *
+from .random import Generator as Generator
+from .random import manual_seed as manual_seed
 from .serialization import *
 from .tensor import Tensor as Tensor
 
@@ -56,23 +52,13 @@ if _typing.TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-float16 = _np.dtype(_np.float16)
-float32 = float = _np.dtype(_np.float32)
-float64 = double = _np.dtype(_np.float64)
-int8 = _np.dtype(_np.int8)
-int16 = _np.dtype(_np.int16)
-int32 = _np.dtype(_np.int32)
-int64 = long = _np.dtype(_np.int64)
-uint8 = _np.dtype(_np.uint8)
-bool = _np.dtype(_np.bool_)
-
 # Read at their first use: whoever only wants gradients needs neither data nor figures.
 _LATER = ("data", "plot", "train")
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
     _INTERNAL = {
-        "creation", "files", "inplace", "kernels", "ops", "packages", "printing", "process",
-        "serialization",
+        "creation", "dtypes", "files", "inplace", "kernels", "ops", "packages", "printing",
+        "process", "random", "serialization",
     }  # fmt: skip
     __all__ = sorted(n for n in globals() if not n.startswith("_") and n not in _INTERNAL)
 

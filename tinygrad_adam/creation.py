@@ -13,16 +13,15 @@ from .autograd.graph import Variable
 from .device import (
     Array,
     Device,
-    Generator,
     array_module,
     asarray,
-    default_generator,
     device_guard,
     to_device,
 )
+from .dtypes import element_type, float_type, get_default_dtype, kind
 from .errors import ArgumentError, DTypeError, ShapeError, TinygradError
-from .ops.promote import element_type, get_default_dtype, kind, takes_tensor
-from .ops.shape import sizes
+from .ops.arguments import number, sizes, takes_tensor
+from .random import Generator, draws
 from .tensor import Tensor
 
 __all__ = [
@@ -101,16 +100,6 @@ def _as_type(name: str, numbers: Any, dtype: np.dtype[Any]) -> Any:
                 f"{limits.min} to {limits.max}, which is what {dtype} holds; give a wider dtype"
             )
     return numbers.astype(dtype)
-
-
-def _scalar(name: str, value: Any) -> Any:
-    """Return one number, given as such or as a tensor or array of one element."""
-    if hasattr(value, "dtype") and getattr(value, "shape", None) == ():
-        return value.item()
-    if not isinstance(value, (bool, int, float)):
-        got = f"{type(value).__name__} {getattr(value, 'shape', '')}".rstrip()
-        raise DTypeError(f"{name}: expected a number, got {got}")
-    return value
 
 
 def tensor(
@@ -207,7 +196,7 @@ def _made(array: Any, device: Any, requires_grad: bool) -> Tensor:
     return Tensor(to_device(array, Device.parse(device)), requires_grad)
 
 
-def _float(dtype: Any) -> np.dtype[Any]:
+def _type(dtype: Any) -> np.dtype[Any]:
     return get_default_dtype() if dtype is None else element_type(dtype)
 
 
@@ -263,7 +252,7 @@ def full(
     tensor([7, 7])
     """
     shape = _shape("full", (size,))
-    value = np.asarray(_scalar("full", fill_value))
+    value = np.asarray(number("full", "fill_value", fill_value))
     if dtype is None:
         dtype = get_default_dtype() if value.dtype.kind == "f" else np.int64
         dtype = bool if value.dtype.kind == "b" else dtype
@@ -299,7 +288,7 @@ def zeros(
     >>> tg.zeros(2, 3).shape
     (2, 3)
     """
-    return _made(np.zeros(_shape("zeros", shape, size), _float(dtype)), device, requires_grad)
+    return _made(np.zeros(_shape("zeros", shape, size), _type(dtype)), device, requires_grad)
 
 
 def ones(
@@ -310,7 +299,7 @@ def ones(
     requires_grad: bool = False,
 ) -> Tensor:
     """Return a tensor of ones; see `zeros`."""
-    return _made(np.ones(_shape("ones", shape, size), _float(dtype)), device, requires_grad)
+    return _made(np.ones(_shape("ones", shape, size), _type(dtype)), device, requires_grad)
 
 
 def empty(
@@ -321,7 +310,7 @@ def empty(
     requires_grad: bool = False,
 ) -> Tensor:
     """Return a tensor whose elements have no defined value; see `zeros`."""
-    return _made(np.empty(_shape("empty", shape, size), _float(dtype)), device, requires_grad)
+    return _made(np.empty(_shape("empty", shape, size), _type(dtype)), device, requires_grad)
 
 
 def _like(t: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -329,8 +318,8 @@ def _like(t: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -
     if value is None:
         array = np.empty(t.shape, wanted)
     else:
-        number = np.asarray(_scalar("full_like", value))
-        array = np.full(t.shape, _as_type("full_like", number, wanted))
+        filling = np.asarray(number("full_like", "fill_value", value))
+        array = np.full(t.shape, _as_type("full_like", filling, wanted))
     return _made(array, t.device if device is None else device, requires_grad)
 
 
@@ -401,7 +390,7 @@ def arange(
     """
     if end is None:
         start, end = None, start
-    bounds = [_scalar("arange", v) for v in (0 if start is None else start, end, step)]
+    bounds = [number("arange", "a bound", v) for v in (0 if start is None else start, end, step)]
     if bounds[2] == 0:
         raise ArgumentError("arange: step must not be 0")
     if dtype is None:
@@ -442,7 +431,7 @@ def linspace(
     """
     if steps < 0:
         raise ArgumentError(f"linspace: steps must not be negative, got {steps}")
-    return _made(np.linspace(start, end, steps).astype(_float(dtype)), device, requires_grad)
+    return _made(np.linspace(start, end, steps).astype(_type(dtype)), device, requires_grad)
 
 
 def eye(
@@ -455,17 +444,10 @@ def eye(
 ) -> Tensor:
     """Return an (n, m) matrix with ones on the diagonal; square when `m` is left out."""
     rows, columns = _shape("eye", (n, n if m is None else m))
-    return _made(np.eye(rows, columns, dtype=_float(dtype)), device, requires_grad)
+    return _made(np.eye(rows, columns, dtype=_type(dtype)), device, requires_grad)
 
 
 # --- random -------------------------------------------------------------------------------------
-
-
-def _drawn_type(name: str, dtype: Any) -> np.dtype[Any]:
-    found = _float(dtype)
-    if found.kind != "f":
-        raise DTypeError(f"{name}: draws floats, got dtype {found}; use randint for integers")
-    return found
 
 
 def rand(
@@ -504,8 +486,8 @@ def rand(
     >>> tg.rand(2, generator=tg.Generator(0)).shape
     (2,)
     """
-    kind, dims = _drawn_type("rand", dtype), _shape("rand", shape, size)
-    draw = (generator or default_generator()).numpy().random(dims)
+    kind, dims = float_type("rand", dtype), _shape("rand", shape, size)
+    draw = draws("rand", generator).random(dims)
     # rounding to a narrower type may reach 1, which the interval excludes
     array = np.minimum(np.asarray(draw).astype(kind), np.nextafter(kind.type(1), kind.type(0)))
     return _made(array, device, requires_grad)
@@ -520,8 +502,8 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Return numbers drawn from the normal distribution of mean 0 and variance 1; see `rand`."""
-    kind, dims = _drawn_type("randn", dtype), _shape("randn", shape, size)
-    draw = (generator or default_generator()).numpy().standard_normal(dims)
+    kind, dims = float_type("randn", dtype), _shape("randn", shape, size)
+    draw = draws("randn", generator).standard_normal(dims)
     return _made(np.asarray(draw).astype(kind), device, requires_grad)
 
 
@@ -566,7 +548,7 @@ def randint(
     if first >= last:
         raise ArgumentError(f"randint: low {first} must be less than high {last}")
     shape, wanted = _shape("randint", (size,)), element_type(dtype)
-    draw = (generator or default_generator()).numpy().integers(first, last, shape)
+    draw = draws("randint", generator).integers(first, last, shape)
     return _made(np.asarray(draw).astype(wanted), device, False)
 
 
@@ -577,7 +559,7 @@ def randperm(
     if n < 0:
         raise ArgumentError(f"randperm: n must not be negative, got {n}")
     wanted = element_type(dtype)
-    draw = (generator or default_generator()).numpy().permutation(n)
+    draw = draws("randperm", generator).permutation(n)
     return _made(draw.astype(wanted), device, False)
 
 

@@ -17,10 +17,11 @@ from .autograd.graph import Node, Variable, variable
 from .autograd.memory import part_of, parts_of, take_over
 from .autograd.mode import is_grad_enabled
 from .device import array_module, device_guard
+from .dtypes import kind
 from .errors import DTypeError, ShapeError, TinygradError
 from .ops import elementwise as ew
 from .ops.index import getitem, setitem
-from .ops.promote import cast, kind
+from .ops.move import cast
 from .ops.shape import expand
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .device import to_device
-from .ops.promote import get_default_dtype
+from .dtypes import get_default_dtype
 
 __all__ = ["tensor_text"]
 

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from .autograd import differentiate
-from .autograd.graph import Node, Variable, apply, variable
+from .autograd.graph import Node, Variable, variable
 from .autograd.memory import link
-from .autograd.registry import op
-from .device import Array, Device, array_module, device_guard, device_of, to_device
+from .device import Array, Device, array_module, device_guard, device_of
+from .dtypes import element_type, kind
 from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
 from .inplace import (
     add_,
@@ -30,23 +30,16 @@ from .inplace import (
     update,
     zero_,
 )
+from .ops import arguments, join
 from .ops import elementwise as ew
-from .ops import join
 from .ops import reduce as red
 from .ops import shape as shp
 from .ops import softmax as sft
 from .ops.index import gather, getitem
 from .ops.linear import matmul
-from .ops.promote import cast, element_type, kind
+from .ops.move import cast, moved
 
 __all__ = ["RemovableHandle", "Tensor"]
-
-TO_DEVICE = op(
-    "to_device",
-    lambda xp, x, *, source, target: to_device(x, target),
-    x=lambda F, g, source, target: F.to_device(g, source=target, target=source),
-)
-
 
 # The class below has methods of these names.
 _builtin_float = float
@@ -215,7 +208,7 @@ class Tensor(Variable):
         """Return the shape, or the length of one axis."""
         if dim is None:
             return self.shape
-        axis = shp.one_axis("size", self.shape, dim)
+        axis = arguments.one_axis("size", self.shape, dim)
         if not self.shape:
             raise OutOfRangeError("size: a 0-d tensor has no axes")
         return self.shape[axis]
@@ -361,21 +354,8 @@ class Tensor(Variable):
         >>> tg.ones(2).to(tg.float64).dtype
         dtype('float64')
         """
-        for arg in args:
-            if isinstance(arg, Tensor):
-                dtype, device = arg.dtype, arg.device
-            elif isinstance(arg, Device) or (
-                isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")
-            ):
-                device = arg
-            elif arg is not None:
-                dtype = arg
-        out: Tensor = self
-        if device is not None:
-            target = Device.parse(device)
-            if target != self.device:
-                settings = {"source": self.device, "target": target}
-                out = apply(TO_DEVICE, (out,), settings)
+        dtype, target = arguments.destination(args, dtype, device)
+        out: Tensor = self if target is None else moved(self, target)
         if dtype is not None:
             out = cast(out, element_type(dtype))
         return ew.clone(out) if copy and out is self else out

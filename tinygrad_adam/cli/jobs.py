@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import plot
+from ..cuda import synchronize
 from ..data import (
     DataLoader,
     Mapped,
@@ -26,11 +27,12 @@ from ..data import (
     mnist,
     normalize_images,
 )
-from ..device import Device, manual_seed, synchronize
+from ..device import Device
 from ..errors import ArgumentError, DataError, Diverged
 from ..nn import Module
 from ..nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from ..optim.settings import number
+from ..random import manual_seed
 from ..tensor import Tensor
 from ..train import Epoch, Report, accuracy, binary_accuracy, fit, predict
 from ..train.loop import Measure

@@ -17,9 +17,7 @@ from ..creation import as_tensor
 from ..device import (
     Array,
     Device,
-    Generator,
     asarray,
-    default_generator,
     device_guard,
     device_of,
     to_device,
@@ -32,6 +30,7 @@ from ..errors import (
     OutOfRangeError,
     ShapeError,
 )
+from ..random import Generator, default_generator
 from ..tensor import Tensor
 
 __all__ = ["DataLoader", "TensorDataset"]

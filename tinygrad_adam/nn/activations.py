@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..ops.arguments import fraction, integer
 from ..ops.shape import flatten
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
-from .settings import check_probability, integer
 
 __all__ = [
     "Dropout",
@@ -181,8 +181,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        check_probability("Dropout", p)
-        self.p = float(p)
+        self.p = fraction("Dropout", "p", p)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the thinned input, of the same shape."""

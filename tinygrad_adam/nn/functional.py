@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import variable
-from ..device import Generator, to_device
+from ..device import to_device
 from ..errors import DTypeError
+from ..ops.arguments import fraction, same_type
 from ..ops.conv import conv2d
 from ..ops.elementwise import mul, relu, sigmoid, tanh
 from ..ops.index import one_hot
-from ..ops.linear import linear, same_type
+from ..ops.linear import linear
 from ..ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -24,7 +25,7 @@ from ..ops.loss import (
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.shape import pad
 from ..ops.softmax import log_softmax, softmax
-from .settings import check_probability, draws
+from ..random import Generator, draws
 
 __all__ = [
     "avg_pool2d",
@@ -90,7 +91,7 @@ def dropout(
     [0.0, 2.0]
     """
     same_type("dropout", input=input)
-    check_probability("dropout", p)
+    p = fraction("dropout", "p", p)
     if not training or p == 0.0:
         return input
     if input.dtype.kind != "f":

@@ -8,15 +8,15 @@ Functions with a trailing underscore fill a tensor in place and return it.
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Literal
 
 import numpy as np
 
-from ..device import Generator, device_guard, device_of, is_writable, to_device
+from ..device import device_guard, device_of, is_writable, to_device
 from ..errors import ArgumentError, DTypeError, InPlaceError, ShapeError
+from ..ops.arguments import finite, number
+from ..random import Generator, draws
 from ..tensor import Tensor
-from .settings import draws
 
 __all__ = [
     "calculate_gain",
@@ -74,7 +74,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     1.4142
     """
     if nonlinearity == "leaky_relu":
-        slope = _number("calculate_gain", "param", 0.01 if param is None else param)
+        slope = finite("calculate_gain", "param", 0.01 if param is None else param)
         return math.sqrt(2.0 / (1.0 + slope * slope))
     if not isinstance(nonlinearity, str) or nonlinearity not in _GAINS:
         names = ", ".join([*_GAINS, "leaky_relu"])
@@ -117,7 +117,7 @@ def uniform_(
     >>> bool((w.abs() <= 0.5).all())
     True
     """
-    low, high = _number("uniform_", "a", a), _number("uniform_", "b", b)
+    low, high = finite("uniform_", "a", a), finite("uniform_", "b", b)
     if low > high:
         raise ArgumentError(f"uniform_: a <= b is needed, got a={low} and b={high}")
     _check_float("uniform_", tensor, max(-low, high, high - low))
@@ -151,7 +151,7 @@ def normal_(
     DTypeError, InPlaceError
         As for `uniform_`.
     """
-    centre, spread = _number("normal_", "mean", mean), _number("normal_", "std", std)
+    centre, spread = finite("normal_", "mean", mean), finite("normal_", "std", std)
     if spread < 0:
         raise ArgumentError(f"normal_: std must not be negative, got {spread}")
     # No draw ever reaches ten deviations: the chance is 1e-23.
@@ -172,8 +172,10 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
     Raises
     ------
+    DTypeError
+        If `val` is no number.
     ArgumentError
-        If `val` is no number, or does not fit into the tensor's type.
+        If it does not fit into the tensor's type.
     InPlaceError
         As for `uniform_`.
 
@@ -184,10 +186,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     [0.5, 0.5]
     """
     _check_tensor("constant_", tensor)
-    if isinstance(val, np.generic) or (isinstance(val, Tensor) and not val.shape):
-        val = val.item()
-    if not isinstance(val, numbers.Real):
-        raise ArgumentError(f"constant_: val is one number, got {val!r}")
+    val = number("constant_", "val", val)
     try:
         with np.errstate(over="raise", invalid="raise"):
             value = np.asarray(val, tensor.dtype)
@@ -236,7 +235,7 @@ def xavier_uniform_(
     True
     """
     fan_in, fan_out = _fans("xavier_uniform_", tensor)
-    bound = _number("xavier_uniform_", "gain", gain) * math.sqrt(6.0 / max(fan_in + fan_out, 1))
+    bound = finite("xavier_uniform_", "gain", gain) * math.sqrt(6.0 / max(fan_in + fan_out, 1))
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -246,7 +245,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
     Parameters, errors and source as for `xavier_uniform_`.
     """
     fan_in, fan_out = _fans("xavier_normal_", tensor)
-    std = _number("xavier_normal_", "gain", gain) * math.sqrt(2.0 / max(fan_in + fan_out, 1))
+    std = finite("xavier_normal_", "gain", gain) * math.sqrt(2.0 / max(fan_in + fan_out, 1))
     return normal_(tensor, 0.0, std, generator)
 
 
@@ -342,16 +341,6 @@ def _check_float(where: str, tensor: Tensor, reach: float) -> None:
         raise DTypeError(f"{where} needs a floating-point tensor, got {tensor.dtype}")
     if not reach <= float(np.finfo(tensor.dtype).max):
         raise ArgumentError(f"{where}: the numbers reach {reach:g}, too large for {tensor.dtype}")
-
-
-def _number(where: str, name: str, value: float) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{where}: {name} is a number, got {value!r}") from error
-    if not math.isfinite(number):
-        raise ArgumentError(f"{where}: {name} must be finite, got {number}")
-    return number
 
 
 def _fill(tensor: Tensor, values: np.ndarray) -> Tensor:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..device import to_device
+from ..dtypes import float_type
 from ..errors import ArgumentError
-from ..ops.conv import pair
-from ..ops.promote import get_default_dtype
+from ..ops.arguments import integer, pair
+from ..ops.conv import read_padding
 from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter
-from .settings import float_type, integer
 
 __all__ = ["AvgPool2d", "Conv2d", "Linear", "MaxPool2d"]
 
@@ -46,9 +46,9 @@ class Linear(Module):
     Raises
     ------
     ArgumentError
-        If a size is not a positive integer.
+        If a size is not positive.
     DTypeError
-        If `dtype` is not floating point.
+        If a size is no integer or `dtype` not floating point.
 
     Examples
     --------
@@ -120,7 +120,7 @@ class Conv2d(Module):
     ArgumentError
         If a setting is out of its range.
     DTypeError
-        If `dtype` is not floating point.
+        If a size is no integer or `dtype` not floating point.
 
     Examples
     --------
@@ -152,11 +152,8 @@ class Conv2d(Module):
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
         self.stride = pair("Conv2d", "stride", stride, 1)
         self.dilation = pair("Conv2d", "dilation", dilation, 1)
-        self.padding: str | tuple[int, int]
-        if isinstance(padding, str):
-            self.padding = _named_padding(padding, self.kernel_size, self.stride, self.dilation)
-        else:
-            self.padding = pair("Conv2d", "padding", padding, 0)
+        widths = read_padding("Conv2d", padding, self.kernel_size, self.stride, self.dilation)
+        self.padding = padding if isinstance(padding, str) else widths
         self.groups = integer("Conv2d", "groups", groups, 1)
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ArgumentError(
@@ -309,23 +306,7 @@ class AvgPool2d(_Pool2d):
 
 def _blank(layer: str, shape: tuple[int, ...], device: Any, dtype: Any) -> Parameter:
     """Return a parameter whose values are still to be drawn."""
-    kind = float_type(layer, get_default_dtype() if dtype is None else dtype)
-    return Parameter(to_device(np.zeros(shape, kind), device))
-
-
-def _named_padding(
-    padding: str, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> str:
-    """Return `padding`, checked to be a name that these settings allow."""
-    if padding not in ("valid", "same"):
-        raise ArgumentError(f"Conv2d: padding is a size, 'valid' or 'same', got {padding!r}")
-    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    if padding == "same" and (stride != (1, 1) or any(step % 2 for step in reach)):
-        raise ArgumentError(
-            f"Conv2d: padding='same' needs stride 1 and an odd reach, got stride {stride}, "
-            f"kernel_size {kernel}, dilation {dilation}; use functional.pad before the layer"
-        )
-    return padding
+    return Parameter(to_device(np.zeros(shape, float_type(layer, dtype)), device))
 
 
 def _init_as_pytorch(weight: Parameter, bias: Parameter | None) -> None:

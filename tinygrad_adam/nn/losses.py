@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..errors import ArgumentError, DTypeError
-from ..ops.loss import check_ignore_index, check_smoothing
+from ..ops.arguments import fraction, integer
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -197,7 +197,9 @@ class NLLLoss(_Loss):
     Raises
     ------
     ArgumentError
-        If `reduction` is unknown or `ignore_index` is not an integer.
+        If `reduction` is unknown.
+    DTypeError
+        If `ignore_index` is not an integer.
 
     Examples
     --------
@@ -216,8 +218,7 @@ class NLLLoss(_Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
-        check_ignore_index(type(self).__name__, ignore_index)
-        self.ignore_index = int(ignore_index)
+        self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index)
         self._buffer("weight", weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -272,10 +273,8 @@ class CrossEntropyLoss(_Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction)
-        check_ignore_index(type(self).__name__, ignore_index)
-        self.ignore_index = int(ignore_index)
-        check_smoothing("CrossEntropyLoss", label_smoothing)
-        self.label_smoothing = float(label_smoothing)
+        self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index)
+        self.label_smoothing = fraction("CrossEntropyLoss", "label_smoothing", label_smoothing)
         self._buffer("weight", weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

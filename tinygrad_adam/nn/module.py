@@ -10,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 
 from ..device import Array, Device, device_guard, to_device
+from ..dtypes import float_type
 from ..errors import ArgumentError, ModuleError, ModuleStateError
+from ..ops.arguments import destination
 from ..tensor import Tensor
 from .parameter import Parameter
-from .settings import float_type
 from .state import IncompatibleKeys, load_tensors
 
 __all__ = ["Module"]
@@ -441,16 +442,7 @@ class Module:
         >>> tg.nn.Linear(3, 2).to(tg.float64).weight.dtype
         dtype('float64')
         """
-        for arg in args:
-            if isinstance(arg, Tensor):
-                device, dtype = arg.device, arg.dtype
-            elif isinstance(arg, Device) or (
-                isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda")
-            ):
-                device = arg
-            elif arg is not None:
-                dtype = arg
-        target = None if device is None else Device.parse(device)
+        dtype, target = destination(args, dtype, device)
         kind = None if dtype is None else float_type(f"{type(self).__name__}.to", dtype)
         tensors: list[Tensor] = [*self.parameters(), *self.buffers()]
         tensors += [tensor.grad for tensor in tensors if tensor.grad is not None]

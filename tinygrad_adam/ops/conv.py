@@ -23,13 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..autograd.graph import apply
 from ..autograd.registry import op
 from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .linear import same_type
+from .arguments import integer, pair, same_type
 from .reduce import total
 
 __all__ = ["conv2d"]
@@ -142,22 +140,27 @@ CONV2D_WEIGHT = op(
 # --- the public function ------------------------------------------------------------------------
 
 
-def pair(name: str, setting: str, value: Any, least: int) -> tuple[int, int]:
-    """Read a setting given as one number or as (vertical, horizontal)."""
-    both = value.tolist() if isinstance(value, np.ndarray) else value
-    if not isinstance(both, (tuple, list)):
-        both = (both,)
-    if len(both) == 1:
-        both = (both[0], both[0])
-    if len(both) != 2 or not all(_whole(v) and v >= least for v in both):
+def read_padding(
+    name: str,
+    padding: Any,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+) -> tuple[int, int]:
+    """Return the widths that `padding` means: a size, ``"valid"`` or ``"same"``."""
+    if not isinstance(padding, str):
+        return pair(name, "padding", padding, 0)
+    if padding not in ("valid", "same"):
+        raise ArgumentError(f"{name}: padding is a size, 'valid' or 'same', got {padding!r}")
+    if padding == "valid":
+        return (0, 0)
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    if stride != (1, 1) or reach[0] % 2 or reach[1] % 2:
         raise ArgumentError(
-            f"{name}: {setting} must be an integer >= {least} or a pair of them, got {value!r}"
+            f"{name}: padding='same' needs stride 1 and an odd reach, got stride {stride}, "
+            f"kernel {kernel}, dilation {dilation}; pad() the input yourself"
         )
-    return int(both[0]), int(both[1])
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return reach[0] // 2, reach[1] // 2
 
 
 def conv2d(
@@ -225,9 +228,10 @@ def conv2d(
         raise DTypeError(f"conv2d: needs floats, got {input._data.dtype}; convert with .float()")
     if min(w[2:]) < 1:
         raise ShapeError(f"conv2d: the kernel has no elements; each side must be >= 1 {sides}")
-    if not _whole(groups) or groups < 1 or x[1] % groups or w[0] % groups:
+    groups = integer("conv2d", "groups", groups, 1)
+    if x[1] % groups or w[0] % groups:
         raise ArgumentError(
-            f"conv2d: groups={groups!r} must divide the {x[1]} input and {w[0]} output channels "
+            f"conv2d: groups={groups} must divide the {x[1]} input and {w[0]} output channels "
             f"{sides}"
         )
     if w[1] * groups != x[1]:
@@ -238,7 +242,7 @@ def conv2d(
         raise ShapeError(f"conv2d: bias must be ({w[0]},), got {bias._data.shape} {sides}")
     steps = pair("conv2d", "stride", stride, 1)
     dilate = pair("conv2d", "dilation", dilation, 1)
-    geo = Geometry(steps, _padding(padding, w[2:], steps, dilate), dilate, groups)
+    geo = Geometry(steps, read_padding("conv2d", padding, w[2:], steps, dilate), dilate, groups)
     if min(geo.out_size(x[2:], w[2:])) < 1:
         reach = tuple(d * (k - 1) + 1 for d, k in zip(dilate, w[2:], strict=True))
         size = tuple(n + 2 * p for n, p in zip(x[2:], geo.padding, strict=True))
@@ -246,19 +250,3 @@ def conv2d(
             f"conv2d: the kernel spans {reach} pixels but the padded image has {size} {sides}"
         )
     return apply(CONV2D, (input, weight, bias), {"geo": geo, "memo": []})
-
-
-def _padding(
-    padding: Any, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[int, int]:
-    if isinstance(padding, str) and padding == "valid":
-        return (0, 0)
-    if isinstance(padding, str) and padding == "same":
-        reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        if stride != (1, 1) or reach[0] % 2 or reach[1] % 2:
-            raise ArgumentError(
-                f'conv2d: padding="same" needs stride 1 and an odd reach, got stride {stride}, '
-                f"kernel {kernel}, dilation {dilation}; pad() the input yourself"
-            )
-        return reach[0] // 2, reach[1] // 2
-    return pair("conv2d", "padding", padding, 0)

@@ -18,8 +18,10 @@ import numpy as np
 
 from ..autograd.graph import Variable, apply
 from ..autograd.registry import Op, op
+from ..dtypes import result_type
 from ..errors import ArgumentError, DTypeError
-from .promote import cast, operands, result_type
+from .arguments import operands
+from .move import cast
 
 __all__ = [
     "abs", "add", "clamp", "clone", "cos", "div", "eq", "exp", "ge", "gt", "isfinite", "isnan",

@@ -27,6 +27,7 @@ from ..device import (
     same_device,
     to_device,
 )
+from ..dtypes import kind
 from ..errors import (
     ArgumentError,
     DataError,
@@ -35,8 +36,9 @@ from ..errors import (
     OutOfRangeError,
     ShapeError,
 )
-from .promote import cast, kind, takes_tensor
-from .shape import integer, one_axis, reshape
+from .arguments import integer, one_axis, takes_tensor
+from .move import cast
+from .shape import reshape
 
 __all__ = ["gather", "one_hot"]
 

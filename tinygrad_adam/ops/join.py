@@ -7,9 +7,11 @@ from typing import Any
 
 from ..autograd.graph import Variable, apply
 from ..autograd.registry import op
+from ..dtypes import result_type
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .promote import cast, result_type, takes_tensor
-from .shape import integer, one_axis, unsqueeze
+from .arguments import integer, one_axis, takes_tensor
+from .move import cast
+from .shape import unsqueeze
 
 __all__ = ["cat", "chunk", "split", "stack"]
 

@@ -5,41 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..autograd.graph import Variable, apply, mixed_devices
+from ..autograd.graph import apply
 from ..autograd.registry import op
-from ..device import same_device
-from ..errors import DTypeError, ShapeError
+from ..errors import ShapeError
+from .arguments import same_type
 from .shape import reshape
 
 __all__ = ["matmul"]
-
-
-def same_type(name: str, *, bias: Any = None, **tensors: Any) -> None:
-    """Raise unless all are Tensors of one element type and device; only a `bias` may be None."""
-    if bias is not None:
-        tensors["bias"] = bias
-    first = None
-    for k, t in tensors.items():
-        if not isinstance(t, Variable):
-            raise DTypeError(f"{name}: {k} must be a Tensor, got {_instead(k, t)}")
-        data = t._data
-        if first is None:
-            first = data
-        elif not same_device(first, data):
-            raise mixed_devices(name, [t._data for t in tensors.values() if t is not None])
-        elif data.dtype != first.dtype:
-            sides = ", ".join(f"{k} {getattr(t, 'dtype', t)}" for k, t in tensors.items())
-            raise DTypeError(
-                f"{name}: operands have different element types: {sides}; "
-                "convert one with .to(dtype)"
-            )
-
-
-def _instead(key: str, value: Any) -> str:
-    """Return what came instead of a Tensor, and what to do about it."""
-    if value is not None:
-        return f"{type(value).__name__}; wrap it with tg.tensor(...)"
-    return "None" + ("; did a forward() forget to return its result?" if key == "input" else "")
 
 
 MATMUL = op(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ from ..autograd.graph import Variable, apply, mixed_devices, variable
 from ..autograd.registry import op
 from ..device import Array, array_module, device_guard, same_device
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
+from .arguments import fraction, integer, same_type
 from .elementwise import abs as absolute
 from .elementwise import add, mul, sub, where
 from .index import check_classes, gather
-from .linear import same_type
 from .reduce import in_single, mean, sum, total
 from .shape import reshape, squeeze, unsqueeze
 from .softmax import log_softmax
@@ -89,18 +88,6 @@ def _check_not_empty(name: str, x: Any, reduction: str) -> None:
             f"{name}: the batch is empty (input {x.shape}), so it has no mean; "
             "skip it, or use drop_last in the loader"
         )
-
-
-def check_ignore_index(name: str, value: int) -> None:
-    """Raise unless `value` is an integer."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ArgumentError(f"{name}: ignore_index is an integer label, got {value!r}")
-
-
-def check_smoothing(name: str, value: float) -> None:
-    """Raise unless `value` is a share."""
-    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        raise ArgumentError(f"{name}: label_smoothing is between 0 and 1, got {value!r}")
 
 
 def _reduced(loss: Any, weight: Any, reduction: str) -> Any:
@@ -419,7 +406,7 @@ def nll_loss(
     1.386...
     """
     _check_reduction("nll_loss", reduction)
-    check_ignore_index("nll_loss", ignore_index)
+    integer("nll_loss", "ignore_index", ignore_index)
     _check_floats("nll_loss", input)
     _check_labels("nll_loss", input, target, weight, ignore_index)
     _check_not_empty("nll_loss", input._data, reduction)
@@ -507,8 +494,8 @@ def cross_entropy(
     """
     name = "cross_entropy"
     _check_reduction(name, reduction)
-    check_smoothing(name, label_smoothing)
-    check_ignore_index(name, ignore_index)
+    fraction(name, "label_smoothing", label_smoothing)
+    integer(name, "ignore_index", ignore_index)
     _check_floats(name, input)
     if not input._data.ndim:
         raise ShapeError(f"{name}: input must be (N, C, ...) or (C,), got ()")

@@ -20,7 +20,7 @@ from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..device import Array
 from ..errors import DTypeError, ShapeError
-from .conv import pair
+from .arguments import pair
 from .reduce import in_single
 
 __all__ = ["avg_pool2d", "max_pool2d"]

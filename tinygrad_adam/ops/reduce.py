@@ -11,10 +11,11 @@ from ..autograd.graph import Variable, apply, variable
 from ..autograd.registry import op
 from ..device import array_module, device_guard
 from ..errors import ArgumentError, DTypeError, ShapeError
+from .arguments import one_axis, some_axes, takes_tensor
 from .elementwise import clone, maximum, minimum
 from .index import gather
-from .promote import cast, takes_tensor
-from .shape import one_axis, squeeze
+from .move import cast
+from .shape import squeeze
 
 __all__ = [
     "amax", "amin", "argmax", "argmin", "cumsum", "max", "mean", "min", "std", "sum", "var",
@@ -33,25 +34,13 @@ class ValuesAndIndices(NamedTuple):
 # --- axes ---------------------------------------------------------------------------------------
 
 
-def axis_of(name: str, x: Any, dim: int | np.integer[Any]) -> int:
-    """Return `dim` counted from the front; a 0-d tensor has axes 0 and -1, as in PyTorch."""
-    if isinstance(dim, bool):
-        raise DTypeError(f"{name}: dim must be an integer, got bool {dim}")
-    return one_axis(name, x._data.shape, dim)
-
-
 def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:
     """Return the axes `dim` means, each counted from the front; None (or ``()``) means all."""
-    if isinstance(dim, (int, np.integer)):
-        dims: Sequence[int] = (dim,)
-    elif dim is None or len(dim) == 0:
-        return tuple(range(x._data.ndim))
-    else:
-        dims = dim
-    axes = tuple(axis_of(name, x, d) for d in dims)
-    if len(set(axes)) < len(axes):
-        raise ArgumentError(f"{name}: dim {tuple(dims)} names an axis of {x._data.shape} twice")
-    return axes if x._data.ndim else ()
+    shape = x._data.shape
+    axes = () if dim is None else some_axes(name, shape, dim)
+    if not axes:
+        return tuple(range(len(shape)))
+    return axes if shape else ()
 
 
 def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
@@ -409,7 +398,7 @@ def amin(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 
 def _indices(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
     data = x._data
-    axis = None if dim is None else axis_of(name, x, dim)
+    axis = None if dim is None else one_axis(name, x._data.shape, dim)
     if not (data.size if axis is None or not data.ndim else data.shape[axis]):
         raise ShapeError(f"{name}: no elements to choose from in shape {data.shape}, dim {dim}")
     xp = array_module(data)
@@ -461,7 +450,7 @@ def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, kee
         return other_op(x, dim)
     if dim is None:
         return whole(x)
-    axis = axis_of(name, x, dim)
+    axis = one_axis(name, x._data.shape, dim)
     if x._data.ndim and not x._data.shape[axis]:
         raise ShapeError(f"{name}: no elements to choose from in shape {x._data.shape}, dim {dim}")
     if not x._data.ndim:
@@ -543,7 +532,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     if dtype is None and input._data.dtype.kind in "biu":
         dtype = np.int64
     x = input if dtype is None else cast(input, dtype)
-    axis = axis_of("cumsum", x, dim)
+    axis = one_axis("cumsum", x._data.shape, dim)
     if not x._data.ndim:
         return clone(x)
     return in_single(CUMSUM, (x,), {"axis": axis})

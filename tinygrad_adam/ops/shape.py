@@ -7,21 +7,18 @@ version counter they share tells the engine.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 from ..autograd.graph import apply
 from ..autograd.registry import op
-from ..errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
-from .promote import takes_tensor
+from ..errors import ArgumentError, DTypeError, ShapeError
+from .arguments import Shape, number, one_axis, sizes, some_axes, takes_tensor
 
 __all__ = [
     "broadcast_to", "flatten", "flip", "movedim", "pad", "permute", "reshape", "squeeze",
     "transpose", "unsqueeze",
 ]  # fmt: skip
-
-Shape = tuple[int, ...]
 
 
 def _inverse(axes: Shape) -> Shape:
@@ -68,26 +65,6 @@ CONTIGUOUS = op(
     lambda xp, x: xp.ascontiguousarray(x),
     x=lambda F, g: g,
 )
-
-
-def integer(name: str, what: str, value: Any) -> int:
-    """Return an integer of any type as Python's."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise DTypeError(
-            f"{name}: {what} must be an integer, got {type(value).__name__} {value!r}"
-        ) from None
-
-
-def sizes(name: str, given: tuple[Any, ...], named: Any = None, what: str = "a size") -> Shape:
-    """Read integers given as ``f(2, 3)``, as ``f((2, 3))`` or under a name, ``f(shape=(2, 3))``."""
-    if named is not None:
-        if given:
-            raise ArgumentError(f"{name}: {what} is given both by position and by name")
-        given = (named,)
-    listed = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
-    return tuple([integer(name, what, n) for n in listed])
 
 
 @takes_tensor
@@ -163,26 +140,6 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
         )
     merged = math.prod(shape[first : last + 1])
     return reshape(input, (*shape[:first], merged, *shape[last + 1 :]))
-
-
-def one_axis(name: str, shape: Shape, dim: Any, extra: int = 0) -> int:
-    """Return `dim` counted from the front, in `shape` with `extra` axes more."""
-    axis = integer(name, "dim", dim)
-    ndim = max(len(shape) + extra, 1)  # a 0-d tensor has axes 0 and -1
-    if not -ndim <= axis < ndim:
-        raise OutOfRangeError(
-            f"{name}: dim {axis} is out of range for shape {shape}; use {-ndim} to {ndim - 1}"
-        )
-    return axis % ndim
-
-
-def some_axes(name: str, shape: Shape, *given: Any, dims: Any = None) -> Shape:
-    """Return different axes, given as `sizes` reads them, each counted from the front."""
-    listed = sizes(name, given, dims, "dim")
-    axes = tuple([one_axis(name, shape, d) for d in listed])
-    if len(set(axes)) < len(axes):
-        raise ArgumentError(f"{name}: dims {listed} names an axis of shape {shape} twice")
-    return axes
 
 
 @takes_tensor
@@ -498,19 +455,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             )
         ]
         widths = [(max(a, 0), max(b, 0)) for a, b in widths]
-    settings = {"widths": tuple(widths), "value": _filling(value, x._data.dtype)}
-    return apply(PAD, (x,), settings)
-
-
-def _filling(value: Any, dtype: Any) -> Any:
-    """Return what a border of type `dtype` is filled with."""
-    fill: Any = 0 if value is None else value
-    if getattr(fill, "shape", None) == ():
-        fill = fill.item()
-    if not isinstance(fill, (bool, int, float)):
-        raise DTypeError(f"pad: value must be a number, got {type(value).__name__}")
-    if dtype.kind == "f":
-        return fill
-    if isinstance(fill, float) and not fill.is_integer():  # nor are infinities and NaN
-        raise DTypeError(f"pad: value {fill} is not a {dtype}")
-    return int(fill)
+    fill, dtype = number("pad", "value", 0 if value is None else value), x._data.dtype
+    if dtype.kind != "f":
+        if isinstance(fill, float) and not fill.is_integer():  # nor are infinities and NaN
+            raise DTypeError(f"pad: value {fill} is not a {dtype}")
+        fill = int(fill)
+    return apply(PAD, (x,), {"widths": tuple(widths), "value": fill})

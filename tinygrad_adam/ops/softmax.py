@@ -7,8 +7,9 @@ from typing import Any
 from ..autograd.graph import apply
 from ..autograd.registry import op
 from ..errors import DTypeError
-from .promote import cast, operands, takes_tensor
-from .reduce import Dim, axes_of, axis_of, count, in_single, kept, total, unreduce
+from .arguments import one_axis, operands, takes_tensor
+from .move import cast
+from .reduce import Dim, axes_of, count, in_single, kept, total, unreduce
 from .shape import reshape
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
@@ -140,7 +141,7 @@ def _rowwise(operation: Any, input: Any, dim: int, dtype: Any) -> Any:
         x = cast(input, dtype)
         if x._data.dtype.kind != "f":
             raise DTypeError(f"{name}: dtype must be floating, got {x._data.dtype}")
-    axis = axis_of(name, x, dim)
+    axis = one_axis(name, x._data.shape, dim)
     if not x._data.ndim:
         return reshape(apply(operation, (reshape(x, (1,)),), {"axis": 0}), ())
     return in_single(operation, (x,), {"axis": axis})
