@@ -6,9 +6,9 @@
 The floor of an operation is the longer of two times: for its multiplications and additions at the
 speed of a large product, and for reading its operands and writing its result once at the speed of
 ``a = b + c`` on arrays of that size; both are measured here too.  What no operation accounts for
-is the tape's own: recording nodes, and walking back over them.  Operations are timed in steps of
-their own, which watching makes slower, so those of a microsecond look longer than they are and the
-tape shorter.
+is the tape's own: recording nodes, walking back over them, and giving arrays back.  Operations are
+timed in steps of their own, which watching makes slower, so those of a microsecond look longer than
+they are and the tape shorter.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def parts() -> dict[CodeType, Part]:
         for given, rule in zip(operation.inputs, operation.rules, strict=True):
             if rule is not None:
                 found.setdefault(rule.__code__, (name, given))
-    for (name, part, _), functions in FASTER.items():
-        found |= {f.__code__: (name, part) for f in functions if hasattr(f, "__code__")}
+    for (name, part, module), functions in FASTER.items():
+        if name in OPS and module == "numpy":  # not an optimiser's rule
+            found |= {f.__code__: (name, part) for f in functions}
     return found
 
 
