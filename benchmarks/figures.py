@@ -13,8 +13,8 @@ from typing import Any
 from cases import GROUPS, case
 from matplotlib.figure import Figure
 from measure import fastest, ratio
-from peers import OURS
-from report import OTHERS, merged
+from peers import OTHERS, OURS
+from report import merged
 
 # A colour a library, the same in every panel; told apart in print and by the colour-blind too.
 COLOURS = dict(

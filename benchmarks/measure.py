@@ -42,14 +42,14 @@ class RowFailed(Exception):
 def seconds_each(
     peer: peers.Peer, work: Callable[[], Any], prepare: Callable[[], Any] | None, seconds: float
 ) -> float:
-    """Return the median time of one piece of work, over at least three.
+    """Return the median time of one piece of work, over as many as fit.
 
     Short work is timed in groups of about a millisecond, so that reading the clock does not count.
     """
     times: list[float] = []
     group = 1
     end = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
+    while not times or time.perf_counter() < end:
         if prepare is not None:
             prepare()
         start = time.perf_counter()

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 
 from cases import GROUPS, case
 from measure import disagreement, fastest, ratio
-from peers import OURS
+from peers import OTHERS, OURS
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
-OTHERS = ("jax jit", "tinygrad jit", "mygrad", "autograd")
 
 
 class Table(NamedTuple):

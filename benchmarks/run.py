@@ -111,7 +111,10 @@ def main() -> None:
         elif options.busy:
             results["busy"].append(busy(name, turns, seconds, options.busy))
         else:
-            taking = [row for row in rows if row.takes(case(name))]
+            # growth is ours and PyTorch's, unless asked for otherwise
+            everyone = options.rows or name in (*GROUPS["steps"], *GROUPS["inference"])
+            left = () if everyone else peers.OTHERS
+            taking = [row for row in rows if row.takes(case(name)) and row.name not in left]
             results["races"].append(race(name, taking, turns, seconds))
         print(f"{name} done", file=sys.stderr)
         options.out.write_text(json.dumps(results, indent=1))
