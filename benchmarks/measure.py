@@ -19,8 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ import peers
 from cases import case
 
 PINNED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+REST = 0.2  # seconds between turns
 LIMIT = 300  # seconds a row may take to get ready, compilation included
 
 
@@ -165,22 +166,19 @@ class Worker:
 
 
 def race(
-    name: str, rows: Iterable[peers.Row], turns: int, seconds: float, pause: float = 0.2
+    name: str, rows: Iterable[peers.Row], turns: int, seconds: float, spinning: int = 0
 ) -> dict[str, Any]:
-    """Time a case on several rows in turn.
-
-    Between turns the machine rests for `pause` seconds: the threads of the row before go on looking
-    for work for a while.  The order is reversed each time, so that a trend favours nobody.
+    """Time a case on several rows in turn; once more beside `spinning` processes, if any.
 
     Returns
     -------
     dict
         ``times`` by row and label in us, one for each turn; ``numbers``, ``versions`` and
-        ``kernels`` by row; ``failed`` rows and why; the ``load`` before and after.
+        ``kernels`` by row; ``failed`` rows and why; the ``load`` before and after.  ``busy`` holds
+        times and load beside the spinning processes.
     """
     found: dict[str, Any] = {"case": name, "about": case(name).about, "flops": case(name).flops()}
     first: dict[str, dict[str, Any]] = {}
-    times: dict[str, dict[str, list[float]]] = {}
     failed: dict[str, str] = {}
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
@@ -190,21 +188,49 @@ def race(
                 first[row.name] = workers[row.name].first
             except RowFailed as error:
                 failed[row.name] = str(error)
-        before = os.getloadavg()[0]
-        for turn in range(turns):
-            for label, worker in list(workers.items())[:: -1 if turn % 2 else 1]:
-                time.sleep(pause)
-                try:
-                    for part, us in worker.turn(seconds).items():
-                        times.setdefault(label, {}).setdefault(part, []).append(us)
-                except RowFailed as error:
-                    failed[label] = str(error)
-                    del workers[label]
-                    times.pop(label, None)
-        found["load"] = [before, os.getloadavg()[0]]
+        found |= take_turns(workers, failed, turns, seconds)
+        if spinning:
+            stack.enter_context(spinners(spinning))
+            found["busy"] = take_turns(workers, failed, turns, seconds)
     for key in ("numbers", "versions", "kernels"):
         found[key] = {label: said[key] for label, said in first.items()}
-    return {**found, "times": times, "failed": failed}
+    return {**found, "failed": failed}
+
+
+def take_turns(
+    workers: dict[str, Worker], failed: dict[str, str], turns: int, seconds: float
+) -> dict[str, Any]:
+    """Let rows work in turn; return times and load, and move those that fail to `failed`.
+
+    Between turns the machine rests: the threads of the row before go on looking for work for a
+    while.  The order is reversed each time, so that a trend favours nobody.
+    """
+    times: dict[str, dict[str, list[float]]] = {}
+    before = os.getloadavg()[0]
+    for turn in range(turns):
+        for label, worker in list(workers.items())[:: -1 if turn % 2 else 1]:
+            time.sleep(REST)
+            try:
+                for part, us in worker.turn(seconds).items():
+                    times.setdefault(label, {}).setdefault(part, []).append(us)
+            except RowFailed as error:
+                failed[label] = str(error)
+                del workers[label]
+                times.pop(label, None)
+    return {"times": times, "load": [before, os.getloadavg()[0]]}
+
+
+@contextmanager
+def spinners(count: int) -> Iterator[None]:
+    """Keep `count` processors busy, or fewer as there are fewer."""
+    command = [sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 # --- statistics ---------------------------------------------------------------------------------

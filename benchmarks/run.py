@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,24 +44,15 @@ def busy(name: str, turns: int, seconds: float, spinning: int) -> dict[str, Any]
         for row in peers.ROWS.values()
         if row.takes(work) and (row.name in peers.OURS or row.name.endswith("x1"))
     ]
+    raced = race(name, rows, turns, seconds, spinning)
     found: dict[str, Any] = {"case": name, "spinning": spinning, "ours": {}}
-    for when in ("idle", "busy"):
-        spinners = [
-            subprocess.Popen([sys.executable, "-c", "while True: pass"])
-            for _ in range(spinning if when == "busy" else 0)
-        ]
-        try:
-            raced = race(name, rows, turns, seconds)
-        finally:
-            for process in spinners:
-                process.kill()
-                process.wait()
-        times, found[f"{when} load"] = raced["times"], raced["load"]
-        best = fastest(times, "", "torch", "x1")
+    for when, taken in (("idle", raced), ("busy", raced["busy"])):
+        times, found[f"{when} load"] = taken["times"], taken["load"]
+        best = fastest(times, "", "torch")
         for ours in peers.OURS:
             if best and ours in times:
-                pairs = ratio(times[best][""], times[ours][""])
-                found["ours"].setdefault(ours, {})[when] = pairs[0]
+                middle, _, _ = ratio(times[best][""], times[ours][""])
+                found["ours"].setdefault(ours, {})[when] = middle
     return found
 
 

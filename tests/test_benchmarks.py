@@ -134,6 +134,31 @@ def test_blas_is_not_pinned(b, monkeypatch):
     assert (found["KEPT"], found["TINYGRAD_ADAM_FAST"]) == ("1", "0")
 
 
+class Runner:
+    """Stands for a process; each turn takes a microsecond longer."""
+
+    def __init__(self, log, name, fails_at=99):
+        self.log, self.name, self.fails_at, self.turns = log, name, fails_at, 0
+
+    def turn(self, seconds):
+        self.log.append(self.name)
+        self.turns += 1
+        if self.turns == self.fails_at:
+            raise self.failure("no more")
+        return {"": float(self.turns)}
+
+
+def test_turns_alternate_and_a_failing_row_drops_out(b, monkeypatch):
+    monkeypatch.setattr(b.measure, "REST", 0)
+    Runner.failure = b.measure.RowFailed
+    log, failed = [], {}
+    workers = {"x": Runner(log, "x"), "y": Runner(log, "y", fails_at=2), "z": Runner(log, "z")}
+    taken = b.measure.take_turns(workers, failed, 3, 0.1)
+    assert log == ["x", "y", "z", "z", "y", "x", "x", "z"]
+    assert taken["times"] == {"x": {"": [1, 2, 3]}, "z": {"": [1, 2, 3]}}
+    assert failed == {"y": "no more"}
+
+
 RACED = {
     "case": "linreg",
     "about": "",
