@@ -181,7 +181,7 @@ def test_the_number_of_threads_changes_no_bit():
 
 
 @compiled
-def test_training_takes_the_compiled_way_and_pads_each_array_once():
+def test_training_takes_the_compiled_way_and_copies_each_array_once():
     x, w = tg.randn(16, 3, 20, 20, requires_grad=True), tg.randn(8, 3, 3, 3, requires_grad=True)
     with mock.patch.object(direct, "_padded", wraps=direct._padded) as spy:
         y = tg.nn.functional.conv2d(x, w, padding=1)
@@ -203,6 +203,20 @@ def test_what_the_value_hands_over_serves_every_later_gradient(padding):
         expected = tg.grad(z, [wide[i] for i in inputs], g.double(), retain_graph=True)
         for a, b in zip(got, expected, strict=True):
             np.testing.assert_allclose(a.data, b.data, rtol=1e-4, atol=1e-4)
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("vectors", "size", "copied"),
+    [(2, (6, 6), False), (1, (6, 6), True), (2, (16, 16), True), (4, (7, 5), False)],
+)
+def test_arrays_are_used_where_they_lie_if_nothing_behind_them_is_read(vectors, size, copied):
+    n = vectors * direct._loops().LANES
+    x = ordered(np.ones((n, 3, *size), np.float32), (1, 2, 3, 0))
+    images = direct._padded(x, (0, 0), 1)
+    assert np.shares_memory(images.flat, x) != copied
+    assert not np.shares_memory(direct._padded(x, (1, 0), 1).flat, x)
+    assert not np.shares_memory(direct._padded(np.ascontiguousarray(x), (0, 0), 1).flat, x)
 
 
 @compiled

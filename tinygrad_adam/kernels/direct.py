@@ -71,14 +71,21 @@ def _aligned(size: int) -> Array:
 
 
 def _padded(x: Array, border: tuple[int, int], threads: int) -> Images:
+    """Return (N, C, H, W) between zeros: a copy, unless they lie in memory as the loops want them.
+
+    The loops read, but do not use, the rest of two vectors behind a row; and where channels are a
+    power of two apart, they share a few lines of the cache.
+    """
     n, c, h, w = x.shape
-    (py, px), loops = border, _loops()
+    (py, px), behind = border, 2 * _loops().LANES
+    inner = x.transpose(1, 2, 3, 0)
+    if not (py or px or n % behind) and h * w * n % 512 and inner.flags.c_contiguous:
+        return Images(inner.reshape(-1), w * n, h * w * n, n)
     height, width = h + 2 * py, w + 2 * px
     channel = width * n + -width * n % 16
     if channel % 512 == 0:
-        channel += 32  # rows a power of two apart would share a few lines of the cache
-    # the loops read, but do not use, up to two vectors behind the last row
-    flat = _aligned(height * c * channel + 2 * loops.LANES)
+        channel += 32
+    flat = _aligned(height * c * channel + behind)
     rows = flat[: height * c * channel].reshape(height, c, channel)
     pixels = rows[:, :, : width * n].reshape(height, c, width, n)
     pixels[:py] = pixels[py + h :] = 0
