@@ -33,6 +33,7 @@ from cases import case
 from tinygrad_adam.autograd import OPS
 from tinygrad_adam.autograd.faster import FASTER
 
+Clock = Callable[[], float]
 Part = tuple[str, str]  # operation, and "value" or the input of a derivative
 
 
@@ -62,8 +63,10 @@ class Watch:
         takes time.
     """
 
-    def __init__(self, known: dict[CodeType, Part], counting: bool = False) -> None:
-        self.known, self.counting = known, counting
+    def __init__(
+        self, known: dict[CodeType, Part], clock: Clock = time.perf_counter, counting: bool = False
+    ) -> None:
+        self.known, self.clock, self.counting = known, clock, counting
         self.inside: FrameType | None = None
         self.arguments: dict[str, Any] = {}
         self.seconds: dict[Part, float] = {}
@@ -75,9 +78,9 @@ class Watch:
             if self.inside is None and frame.f_code in self.known:
                 self.inside = frame
                 self.arguments = dict(frame.f_locals) if self.counting else {}
-                self.start = time.perf_counter()
+                self.start = self.clock()
         elif event == "return" and frame is self.inside:
-            took = time.perf_counter() - self.start
+            took = self.clock() - self.start
             part = self.known[frame.f_code]
             self.inside = None
             self.seconds[part] = self.seconds.get(part, 0.0) + took
@@ -97,12 +100,13 @@ class Watch:
 def cost(name: str, part: str, arguments: dict[str, Any], result: Any) -> tuple[int, int]:
     """Return the multiplications and additions of a product, and the bytes that have to move."""
     given = list(arguments.values())
-    arrays = {id(a): a for a in given if isinstance(a, np.ndarray)}.values()
+    kept = [a for some in given if isinstance(some, list) for a in some]  # between value and rule
+    arrays = {id(a): a for a in given + kept if isinstance(a, np.ndarray)}.values()
     outs = [a for a in (result if isinstance(result, tuple) else (result,)) if hasattr(a, "nbytes")]
     if any(np.may_share_memory(a, out) for a in arrays for out in outs):
         return 0, 0  # a view
     moved = sum(a.nbytes for a in (*arrays, *outs))
-    if name not in ("linear", "conv2d", "matmul") or not outs:
+    if name not in ("linear", "conv2d", "conv_pool_relu", "matmul") or not outs:
         return 0, moved
     # The same three sizes meet in a product and in its gradients: outputs, and terms of each sum.
     y = arguments.get("g", outs[0])
@@ -113,7 +117,9 @@ def cost(name: str, part: str, arguments: dict[str, Any], result: Any) -> tuple[
     if part == "b":
         return 0, moved  # a bias: sums
     w = outs[0] if part == "w" else names.get("w")
-    return (2 * y.size * (w.size // w.shape[0]) if w is not None else 0), moved
+    # of four pixels that are made one is left, and has a gradient
+    pixels = y.size * (4 if name == "conv_pool_relu" and part == "value" else 1)
+    return (2 * pixels * (w.size // w.shape[0]) if w is not None else 0), moved
 
 
 def page_faults() -> int:
@@ -124,23 +130,23 @@ def page_faults() -> int:
 # --- the speed of this machine ------------------------------------------------------------------
 
 
-def best(work: Callable[[], Any], times: int = 9) -> float:
+def shortest(work: Callable[[], Any], clock: Clock, times: int = 9) -> float:
     """Return the shortest time of some, in seconds: a floor should be one."""
     found = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = clock()
         work()
-        found.append(time.perf_counter() - start)
+        found.append(clock() - start)
     return min(found)
 
 
-def product_speed() -> float:
+def product_speed(clock: Clock) -> float:
     """Return the FLOP/s of a large product in float32, with the threads that NumPy has."""
     a = np.random.default_rng(0).random((1024, 1024), dtype=np.float32)
-    return 2 * 1024**3 / best(lambda: a @ a)
+    return 2 * 1024**3 / shortest(lambda: a @ a, clock)
 
 
-def bandwidths() -> Iterator[tuple[int, float]]:
+def bandwidths(clock: Clock) -> Iterator[tuple[int, float]]:
     """Yield working sets, growing, and the bytes/s of ``a = b + c`` on them."""
     for megabytes in (0.4, 6, 192):
         n = int(megabytes * 1e6 / 12)
@@ -151,13 +157,15 @@ def bandwidths() -> Iterator[tuple[int, float]]:
             for _ in range(times):
                 np.add(b, c, out=a)
 
-        yield 12 * n, times * 12 * n / best(repeated)
+        yield 12 * n, times * 12 * n / shortest(repeated, clock)
 
 
 # --- the table ----------------------------------------------------------------------------------
 
 
-def profile(name: str, seconds: float) -> tuple[report.Table, dict[str, str]]:
+def profile(
+    name: str, seconds: float, clock: Clock = time.perf_counter
+) -> tuple[report.Table, dict[str, str]]:
     """Return the table of a case, and what is to be said of the whole step."""
     work = case(name)
     peer = peers.ROWS["ours"].adapter()
@@ -167,15 +175,15 @@ def profile(name: str, seconds: float) -> tuple[report.Table, dict[str, str]]:
     regions: dict[str, list[float]] = {"zero_grad": [], "forward": [], "backward": [], "Adam": []}
 
     def step() -> None:
-        times = [time.perf_counter()]
+        times = [clock()]
         optimizer.zero_grad()
-        times.append(time.perf_counter())
+        times.append(clock())
         value = loss()
-        times.append(time.perf_counter())
+        times.append(clock())
         value.backward()
-        times.append(time.perf_counter())
+        times.append(clock())
         optimizer.step()
-        times.append(time.perf_counter())
+        times.append(clock())
         for region, (start, end) in zip(regions.values(), pairwise(times), strict=True):
             region.append(end - start)
 
@@ -194,13 +202,13 @@ def profile(name: str, seconds: float) -> tuple[report.Table, dict[str, str]]:
             step()
         faults.append(page_faults() - before)
         taken = {name: list(region) for name, region in regions.items()}
-        with Watch(known) as watch:
+        with Watch(known, clock) as watch:
             step()
         watched.append(watch.seconds)
         regions |= taken  # a watched step is slower
 
     # last: large arrays that were freed once change how memory is had from then on
-    speed, levels = product_speed(), list(bandwidths())
+    speed, levels = product_speed(clock), list(bandwidths(clock))
 
     def floor(calls: int, flops: int, moved: int) -> float:
         rate = next((rate for size, rate in levels if moved <= calls * size), levels[-1][1])
@@ -261,9 +269,12 @@ def main() -> None:
     )
     parser.add_argument("case")
     parser.add_argument("--seconds", type=float, default=2.0)
+    about = "time of the processor, not of the clock: for a busy machine, with one thread"
+    parser.add_argument("--cpu", action="store_true", help=about)
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
-    table, facts = profile(options.case, options.seconds)
+    clock = time.process_time if options.cpu else time.perf_counter
+    table, facts = profile(options.case, options.seconds, clock)
     print(f"{table.title}\n")
     for name, fact in facts.items():
         print(f"* {name}: {fact}")
