@@ -14,6 +14,7 @@ import threadpoolctl
 import tinygrad_adam as tg
 from tinygrad_adam import process
 from tinygrad_adam.errors import ArgumentError, MissingPackageError
+from tinygrad_adam.kernels import products
 
 LARGE, SMALL = 1e9, 1e6
 
@@ -136,6 +137,31 @@ def test_a_product_has_the_threads_that_pay_and_leaves_the_rest_alone(machine):
     out = np.empty((1, 1))
     assert process.product(SMALL, np.matmul, np.ones((1, 2)), np.ones((2, 1)), out=out) is out
     assert out.item() == 2
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "guarded"),
+    [
+        ((64, 64), (64, 63), False),
+        ((64, 64), (64, 64), True),
+        ((3, 50, 50), (50, 50), True),
+        ((90, 100), (100, 1), False),
+        ((1, 100), (100, 100), True),
+        ((100, 100), (100, 1), True),
+    ],
+)
+def test_products_that_the_library_may_share_are_guarded(a, b, guarded, monkeypatch):
+    shared = []
+
+    def product(flops, function, *operands):
+        shared.append(flops)
+        return function(*operands)
+
+    monkeypatch.setattr(products, "product", product)
+    a, b = np.random.default_rng(0).random(a), np.random.default_rng(1).random(b)
+    y = tg.matmul(tg.tensor(a), tg.tensor(b))
+    np.testing.assert_array_equal(y.data, a @ b)
+    assert shared == ([2 * a.size * b.shape[1]] if guarded else [])
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

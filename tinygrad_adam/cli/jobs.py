@@ -263,15 +263,8 @@ class Job(ABC):
                     tests.setdefault(key, []).append(value)
             report.row(row | {"elapsed": f"{time.perf_counter() - begin:.1f} s"})
 
-        from threadpoolctl import threadpool_limits
-
-        # Products this small gain next to nothing from a second BLAS thread, and wait for it
-        # several times longer than they take as soon as anything else uses the processor.
         # An overflow is reported once, as Diverged, and not by NumPy at every operation.
-        with (
-            threadpool_limits(limits=1, user_api="blas"),
-            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
-        ):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             with report.working(epochs * len(self._train[0]), "samples"):
                 done = fit(
                     self.model,

@@ -6,6 +6,7 @@ alone:
 ============  ====================================================================================
 ``cpu``       convolution, the batch innermost in memory
 ``sums``      sums over rows
+``products``  products of matrices, by as many threads as pay
 ``pool``      max pooling that remembers its choice in a byte
 ``losses``    the slope of the cross-entropy from what its value made
 ============  ====================================================================================
@@ -21,7 +22,18 @@ With numba, which is imported when there is enough work for it (``switch``):
 The newest version is asked first; a file imports those that are to be asked after it.
 """
 
-from . import blocks, compiled, cpu, direct, losses, pool, sums
+from . import blocks, compiled, cpu, direct, losses, pool, products, sums
 from .switch import is_fast, set_fast
 
-__all__ = ["blocks", "compiled", "cpu", "direct", "is_fast", "losses", "pool", "set_fast", "sums"]
+__all__ = [
+    "blocks",
+    "compiled",
+    "cpu",
+    "direct",
+    "is_fast",
+    "losses",
+    "pool",
+    "products",
+    "set_fast",
+    "sums",
+]

@@ -25,6 +25,7 @@ import numpy as np
 
 from ..autograd.faster import faster
 from ..device import Array
+from .products import matmul
 
 __all__ = ["conv2d", "conv2d_input", "conv2d_weight"]
 
@@ -117,7 +118,7 @@ def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
         wg = wg.transpose(0, 1, 4, 3, 2).reshape(groups, each, l * k * c)
         for columns, patches in _blocks(_patches(xt, (k, l), out, geo), thin=True):
             part = y[:, :, columns]
-            np.matmul(wg, patches, out=part)
+            matmul(wg, patches, out=part)
             if b is not None:
                 part += b
         return y.reshape(o, p, q, n).transpose(3, 0, 1, 2)
@@ -130,7 +131,7 @@ def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
         terms.append(np.zeros((), x.dtype) if b is None else b[..., None])
     for row in range(p):
         seen = xt[row * sy : row * sy + dy * (k - 1) + 1 : dy].swapaxes(0, 1)
-        np.matmul(wg, seen.reshape(groups, k * c, wide * n), out=products)
+        matmul(wg, seen.reshape(groups, k * c, wide * n), out=products)
         part = y[:, :, row * q * n : (row + 1) * q * n].reshape(groups, each, q, n)
         np.add(terms[0], terms[1], out=part)
         for term in terms[2:]:
@@ -161,7 +162,7 @@ def conv2d_input(v: Array, w: Array, x_size: tuple[int, ...], geo: Any) -> Array
     products = np.empty((groups, l * k * c, q * n), v.dtype)
     patches = products.reshape(groups, l, k, c, q, n)
     for row in range(p):
-        np.matmul(wt, vt[:, :, row * q * n : (row + 1) * q * n], out=products)
+        matmul(wt, vt[:, :, row * q * n : (row + 1) * q * n], out=products)
         seen = x[row * sy : row * sy + reach[0] + 1 : dy].swapaxes(0, 1)
         for i in range(l):
             seen[..., i * dx : i * dx + sx * (q - 1) + 1 : sx, :] += patches[:, i]
@@ -182,7 +183,7 @@ def conv2d_weight(x: Array, v: Array, w_size: tuple[int, int, int, int], geo: An
     product = np.empty_like(w)
     for columns, seen in _blocks(patches, thin):
         vb = vt[:, columns] if thin else vt[:, None, columns]
-        w += np.matmul(seen, vb, out=product)
+        w += matmul(seen, vb, out=product)
     return w.reshape(groups, l, k, c, each).transpose(0, 4, 3, 2, 1).reshape(w_size)
 
 

@@ -1,0 +1,35 @@
+"""Products of matrices on NumPy, by as many threads of its BLAS library as pay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd.faster import faster
+from ..device import Array
+from ..process import SPLIT_FROM, SPLIT_FROM_WITH_A_VECTOR, product
+
+__all__ = ["matmul"]
+
+
+def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
+    """Return ``numpy.matmul(a, b, out)``, for operands of at least two axes."""
+    columns = b.shape[-1]
+    flops = 2 * a.size * columns
+    if flops < SPLIT_FROM and (
+        flops < SPLIT_FROM_WITH_A_VECTOR or (columns > 1 and a.shape[-2] > 1)
+    ):
+        return np.matmul(a, b, out)
+    return product(flops, np.matmul, a, b, out)
+
+
+def _linear(xp: Any, x: Array, w: Array, b: Array | None, *, inner: bool) -> Array:
+    y = matmul(x, w.T)
+    if b is not None:
+        y += b
+    return y
+
+
+faster("matmul", value=lambda xp, a, b: matmul(a, b))
+faster("linear", value=_linear)
