@@ -38,9 +38,12 @@ from ..tensor import Tensor
 from . import adam, rmsprop, sgd
 from .optimizer import Optimizer
 from .schedules import Exponential
-from .settings import Number, Setting, checked, signature
+from .settings import Number, Setting, bound, checked, signature
 
 __all__ = ["SGD", "Adam", "AdamWithDecay", "ArrayOptimizer", "RMSprop"]
+
+# Where the optimisers under the arrays have other names for a setting.
+_NAMES = {"learning_rate": "lr", "epsilon": "eps", "epsilon_root": "eps_root"}
 
 
 class _Record:
@@ -90,9 +93,8 @@ class ArrayOptimizer:
         self._by_id: dict[int, _Record] = {}
         self._last: _Record | None = None
         self._valid: tuple[Any, ...] = ()
-        given = signature(self.settings).bind(*args, **settings)
-        given.apply_defaults()
-        for name, value in checked(self.settings, given.arguments).items():
+        given = bound(self.settings, args, settings)
+        for name, value in checked(self.settings, given).items():
             setattr(self, name, value)
 
     def __copy__(self) -> Self:
@@ -121,8 +123,8 @@ class ArrayOptimizer:
         self._last = None if saved["_last"] is None else records[saved["_last"]]
 
     def _group(self) -> dict[str, Any]:
-        """Return the settings as those of a parameter group."""
-        raise NotImplementedError
+        """Return the settings, by the names that the optimiser under an array has for them."""
+        return {_NAMES.get(name, name): getattr(self, name) for name in self.settings}
 
     @property
     def t(self) -> int:
@@ -221,19 +223,10 @@ class Adam(ArrayOptimizer):
         "epsilon_root": Number(0.0, kw_only=True),
     }
     _under = adam.Adam
-    learning_rate: float
-    beta1: float
-    beta2: float
-    epsilon: float
-    epsilon_root: float
 
     def _group(self) -> dict[str, Any]:
-        return {
-            "lr": self.learning_rate,
-            "betas": (self.beta1, self.beta2),
-            "eps": self.epsilon,
-            "eps_root": self.epsilon_root,
-        }
+        group = super()._group()
+        return group | {"betas": (group.pop("beta1"), group.pop("beta2"))}
 
     @property
     def m(self) -> Array | None:
@@ -292,7 +285,9 @@ class AdamWithDecay(Adam):
         self.initial_learning_rate = value
 
     def _group(self) -> dict[str, Any]:
-        return super()._group() | {"lr": self._schedule}
+        group = super()._group() | {"lr": self._schedule}
+        del group["decay_rate"]
+        return group
 
 
 class SGD(ArrayOptimizer):
@@ -322,11 +317,6 @@ class SGD(ArrayOptimizer):
         "momentum": Number(0.0),
     }
     _under = sgd.SGD
-    learning_rate: float
-    momentum: float
-
-    def _group(self) -> dict[str, Any]:
-        return {"lr": self.learning_rate, "momentum": self.momentum}
 
 
 class RMSprop(ArrayOptimizer):
@@ -359,12 +349,6 @@ class RMSprop(ArrayOptimizer):
         "epsilon": Number(1e-8),
     }
     _under = rmsprop.RMSprop
-    learning_rate: float
-    alpha: float
-    epsilon: float
-
-    def _group(self) -> dict[str, Any]:
-        return {"lr": self.learning_rate, "alpha": self.alpha, "eps": self.epsilon}
 
 
 def _memory(array: Array) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from ..device import Array, array_module, device_guard
 from ..errors import ArgumentError
 from ..tensor import RemovableHandle, Tensor
 from .groups import Group, Params, label, read_group, read_groups
-from .settings import Setting, checked, number, signature
+from .settings import Setting, bound, checked, number, signature
 from .state import Layout, State, check_gradient, fit, load, save
 from .update import Executor, Row, Rule
 
@@ -69,9 +69,7 @@ class Optimizer:
         cls.__signature__ = None if own else signature(cls.settings, "params")
 
     def __init__(self, params: Params, *args: Any, **settings: Any) -> None:
-        given = signature(self.settings).bind(*args, **settings)
-        given.apply_defaults()
-        self.defaults: dict[str, Any] = given.arguments
+        self.defaults = bound(self.settings, args, settings)
         self.param_groups: list[Group] = []
         self.state: dict[Tensor, State] = {}
         self._executor = Executor()

@@ -21,6 +21,7 @@ __all__ = [
     "Pair",
     "Rate",
     "Setting",
+    "bound",
     "checked",
     "number",
     "signature",
@@ -145,3 +146,12 @@ def signature(settings: Mapping[str, Setting], *before: str) -> Signature:
             if setting.kw_only is kw_only
         ]
     return Signature(parameters)
+
+
+def bound(
+    settings: Mapping[str, Setting], args: tuple[Any, ...], named: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return all settings, given those that a constructor was called with."""
+    arguments = signature(settings).bind(*args, **named)
+    arguments.apply_defaults()
+    return arguments.arguments
