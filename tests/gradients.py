@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 import tinygrad_adam as tg
+from tinygrad_adam.autograd import Node
 
 EPS = 1e-5
 RTOL, ATOL = 2e-6, 2e-8
@@ -30,6 +31,17 @@ def value_and_gradients(function, arrays, wanted, w=None):
     w = weights(y.shape, y.dtype) if w is None else w
     y.backward(tg.from_numpy(w))
     return y.data, [tensors[i].grad.data for i in wanted]
+
+
+def nodes(y):
+    """Return the nodes of the graph of `y`, each once."""
+    found, stack = {}, [y.grad_fn]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Node) and id(node) not in found:
+            found[id(node)] = node
+            stack.extend(node.parents)
+    return list(found.values())
 
 
 def numeric(scalar, arrays, eps=EPS):

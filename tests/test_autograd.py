@@ -6,9 +6,10 @@ import weakref
 
 import numpy as np
 import pytest
+from gradients import nodes
 
 import tinygrad_adam as tg
-from tinygrad_adam.autograd import OPS, Node, apply, op
+from tinygrad_adam.autograd import OPS, apply, op
 from tinygrad_adam.errors import (
     DTypeError,
     GraphError,
@@ -21,17 +22,6 @@ from tinygrad_adam.errors import (
 
 def leaf(values, dtype=np.float64):
     return tg.tensor(np.asarray(values, dtype), requires_grad=True)
-
-
-def nodes_of(t):
-    """Return weak references to every node below `t`."""
-    found, stack = {}, [t.grad_fn]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Node) and id(node) not in found:
-            found[id(node)] = weakref.ref(node)
-            stack.extend(node.parents)
-    return list(found.values())
 
 
 # --- the shape of the graph ---------------------------------------------------------------------
@@ -683,11 +673,11 @@ def test_graph_dies_with_its_last_tensor_without_the_collector():
     try:
         x = leaf(np.ones((4, 4)))
         loss = tg.nn.functional.mse_loss((x @ x).tanh().reshape(16)[2:], tg.zeros(14).double())
-        nodes = nodes_of(loss)
-        assert len(nodes) >= 5
+        watched = [weakref.ref(node) for node in nodes(loss)]
+        assert len(watched) >= 5
         loss.backward()
         del loss
-        assert all(n() is None for n in nodes)
+        assert all(n() is None for n in watched)
     finally:
         gc.enable()
 
@@ -697,9 +687,9 @@ def test_graph_of_a_graph_dies_too():
     try:
         x = leaf([1.0, 2.0])
         (g,) = tg.autograd.grad((x**3).sum(), x, create_graph=True)
-        nodes = nodes_of(g)
+        watched = [weakref.ref(node) for node in nodes(g)]
         del g
-        assert all(n() is None for n in nodes)
+        assert all(n() is None for n in watched)
     finally:
         gc.enable()
 

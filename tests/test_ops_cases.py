@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from gradients import check_first, check_second, close, value_and_gradients, weights
+from gradients import check_first, check_second, close, nodes, value_and_gradients, weights
 from opcases import CASES, VALUES
 
 import tinygrad_adam as tg
-from tinygrad_adam.autograd import OPS, Node
+from tinygrad_adam.autograd import OPS
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -95,19 +95,13 @@ def test_operands_that_need_no_gradient(case):
 
 def saved_arrays(y):
     """Return every array that the graph of `y` holds."""
-    found, stack, seen = [], [y.grad_fn], set()
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Node) and id(node) not in seen:
-            seen.add(id(node))
-            stack.extend(node.parents)
-            values = list(node.saved)
-            while values:
-                value = values.pop()
-                if isinstance(value, tuple):
-                    values.extend(value)
-                elif isinstance(value, np.ndarray):
-                    found.append(value)
+    found, values = [], [value for node in nodes(y) for value in node.saved]
+    while values:
+        value = values.pop()
+        if isinstance(value, tuple):
+            values.extend(value)
+        elif isinstance(value, np.ndarray):
+            found.append(value)
     return found
 
 

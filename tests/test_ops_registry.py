@@ -8,23 +8,12 @@ import pkgutil
 from pathlib import Path
 
 import pytest
-from gradients import weights
+from gradients import nodes, weights
 from opcases import CASES, VALUES, Case, R, raw
 
 import tinygrad_adam as tg
 from tinygrad_adam import ops
-from tinygrad_adam.autograd import OPS, Node, apply, op
-
-
-def nodes(y):
-    found, stack, seen = [], [y.grad_fn], set()
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Node) and id(node) not in seen:
-            seen.add(id(node))
-            found.append(node)
-            stack.extend(node.parents)
-    return found
+from tinygrad_adam.autograd import OPS, apply, op
 
 
 def uncovered(operations, cases):
