@@ -9,7 +9,7 @@ part that of reading it again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from .ops import elementwise as ew
 from .ops.index import getitem, setitem
 from .ops.move import cast
 from .ops.shape import expand
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 __all__ = [
     "add_",
@@ -38,7 +41,7 @@ __all__ = [
 ]
 
 
-def assign_item(t: Any, index: Any, value: Any) -> None:
+def assign_item(t: Tensor, index: Any, value: Any) -> None:
     """Write `value` into the part of `t` at `index`; see `ops.index.setitem`."""
     if isinstance(value, Variable) and value._aliases is not None:
         # ``x[index] += v`` is ``part = x[index]; part += v; x[index] = part``: done already.
@@ -48,7 +51,7 @@ def assign_item(t: Any, index: Any, value: Any) -> None:
     _assign(t, index, value)
 
 
-def _assign(t: Any, index: Any, value: Any, node: Node | None = None) -> None:
+def _assign(t: Tensor, index: Any, value: Any, node: Node | None = None) -> None:
     """Assign to a part of this tensor, whose live parts then are parts of the result.
 
     With a `node`, which made `value`, all of the tensor is assigned to.
@@ -70,7 +73,7 @@ def _assign(t: Any, index: Any, value: Any, node: Node | None = None) -> None:
         take_over(part, getitem(t, where)._node)
 
 
-def _replace(t: Any, name: str, value: Any) -> Any:
+def _replace(t: Tensor, name: str, value: Any) -> Tensor:
     """Write `value` over all elements.
 
     A recorded `value` fits and is known to nobody else; gradients then go to its node alone,
@@ -90,7 +93,7 @@ def _replace(t: Any, name: str, value: Any) -> Any:
     return t
 
 
-def update(t: Any, name: str, function: Callable[[Any, Any], Any], other: Any) -> Any:
+def update(t: Tensor, name: str, function: Callable[[Any, Any], Any], other: Any) -> Tensor:
     """Write ``function(t, other)`` over all elements."""
     old: Any = t
     if is_grad_enabled() and (_requires_grad(t) or _requires_grad(other)):
@@ -111,7 +114,7 @@ def update(t: Any, name: str, function: Callable[[Any, Any], Any], other: Any) -
     return _replace(t, name, cast(new, t._data.dtype))
 
 
-def add_(t: Any, other: Any, *, alpha: Any = 1) -> Any:
+def add_(t: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """Add `alpha` times `other` in place.
 
     This and its kin are what ``+=`` and its kin call.  They write into the memory of this
@@ -152,27 +155,27 @@ def add_(t: Any, other: Any, *, alpha: Any = 1) -> Any:
     return update(t, "add_", ew.add, _scaled("add_", other, alpha))
 
 
-def sub_(t: Any, other: Any, *, alpha: Any = 1) -> Any:
+def sub_(t: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """Subtract `alpha` times `other` in place; see `add_`."""
     return update(t, "sub_", ew.sub, _scaled("sub_", other, alpha))
 
 
-def mul_(t: Any, other: Any) -> Any:
+def mul_(t: Tensor, other: Any) -> Tensor:
     """Multiply by `other` in place; see `add_`."""
     return update(t, "mul_", ew.mul, other)
 
 
-def div_(t: Any, other: Any) -> Any:
+def div_(t: Tensor, other: Any) -> Tensor:
     """Divide by `other` in place; see `add_`."""
     return update(t, "div_", ew.div, other)
 
 
-def pow_(t: Any, exponent: Any) -> Any:
+def pow_(t: Tensor, exponent: Any) -> Tensor:
     """Raise to a power in place; see `add_`."""
     return update(t, "pow_", ew.pow, exponent)
 
 
-def copy_(t: Any, source: Any) -> Any:
+def copy_(t: Tensor, source: Any) -> Tensor:
     """Copy the values of `source` into this tensor, cast to its type; gradients follow.
 
     Parameters
@@ -205,24 +208,24 @@ def copy_(t: Any, source: Any) -> Any:
     return _take(t, "copy_", source)
 
 
-def _take(t: Any, name: str, source: Any) -> Any:
+def _take(t: Tensor, name: str, source: Any) -> Tensor:
     source = cast(source.to(t.device), t._data.dtype)
     if source.requires_grad and is_grad_enabled():
         source = ew.clone(expand(source, t.shape))
     return _replace(t, name, source)
 
 
-def fill_(t: Any, value: Any) -> Any:
+def fill_(t: Tensor, value: Any) -> Tensor:
     """Set every element to `value`, a number or a 0-d Tensor; gradients follow."""
     return _fill(t, "fill_", value)
 
 
-def zero_(t: Any) -> Any:
+def zero_(t: Tensor) -> Tensor:
     """Set every element to 0."""
     return _fill(t, "zero_", 0)
 
 
-def _fill(t: Any, name: str, value: Any) -> Any:
+def _fill(t: Tensor, name: str, value: Any) -> Tensor:
     if getattr(value, "ndim", 0) or isinstance(value, (list, tuple)):
         raise ShapeError(f"{name}: the value must be one number, got {value!r:.80}")
     return _take(t, name, value) if isinstance(value, Variable) else _replace(t, name, value)

@@ -213,15 +213,15 @@ class Tensor(Variable):
             raise OutOfRangeError("size: a 0-d tensor has no axes")
         return self.shape[axis]
 
-    def numel(self) -> Any:
+    def numel(self) -> _builtin_int:
         """Return the number of elements."""
         return _builtin_int(self._data.size)
 
-    def dim(self) -> Any:
+    def dim(self) -> _builtin_int:
         """Return the number of axes."""
         return _builtin_int(self._data.ndim)
 
-    def element_size(self) -> Any:
+    def element_size(self) -> _builtin_int:
         """Return the number of bytes of one element."""
         return _builtin_int(self._data.itemsize)
 
@@ -294,7 +294,7 @@ class Tensor(Variable):
             self._node.keeper = weakref.ref(self)
 
     @property
-    def retains_grad(self) -> Any:
+    def retains_grad(self) -> _builtin_bool:
         """Whether `backward` fills `grad` although this is not a leaf."""
         keeper = None if self._node is None else self._node.keeper
         return keeper is not None and keeper() is self
@@ -370,27 +370,27 @@ class Tensor(Variable):
 
     def float(self) -> Tensor:
         """Return this tensor as float32."""
-        return cast(self, np.float32)  # type: ignore[no-any-return]
+        return cast(self, np.float32)
 
     def double(self) -> Tensor:
         """Return this tensor as float64."""
-        return cast(self, np.float64)  # type: ignore[no-any-return]
+        return cast(self, np.float64)
 
     def half(self) -> Tensor:
         """Return this tensor as float16."""
-        return cast(self, np.float16)  # type: ignore[no-any-return]
+        return cast(self, np.float16)
 
     def long(self) -> Tensor:
         """Return this tensor as int64, decimals cut off."""
-        return cast(self, np.int64)  # type: ignore[no-any-return]
+        return cast(self, np.int64)
 
     def int(self) -> Tensor:
         """Return this tensor as int32, decimals cut off."""
-        return cast(self, np.int32)  # type: ignore[no-any-return]
+        return cast(self, np.int32)
 
     def bool(self) -> Tensor:
         """Return where this tensor is not zero."""
-        return cast(self, np.bool_)  # type: ignore[no-any-return]
+        return cast(self, np.bool_)
 
     def type_as(self, other: Tensor) -> Tensor:
         """Return this tensor with the element type of another."""
@@ -398,7 +398,7 @@ class Tensor(Variable):
             raise DTypeError(
                 f"type_as: expected a Tensor, got {type(other).__name__}; use .to(dtype)"
             )
-        return cast(self, other._data.dtype)  # type: ignore[no-any-return]
+        return cast(self, other._data.dtype)
 
     # --- out of the framework ---
 
@@ -412,7 +412,7 @@ class Tensor(Variable):
         """Return the elements as nested lists of Python numbers."""
         return self._data.tolist()
 
-    def numpy(self) -> Any:
+    def numpy(self) -> np.ndarray:
         """Return the NumPy array itself, sharing memory with this tensor.
 
         Raises
@@ -428,21 +428,21 @@ class Tensor(Variable):
             raise DeviceError(f"numpy: this tensor is on {self.device}; use .cpu().numpy()")
         return self._data
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
-    def __float__(self) -> Any:
+    def __float__(self) -> _builtin_float:
         return _builtin_float(self.item())
 
-    def __int__(self) -> Any:
+    def __int__(self) -> _builtin_int:
         return _builtin_int(self.item())
 
-    def __index__(self) -> Any:
+    def __index__(self) -> _builtin_int:
         if self._data.dtype.kind not in "biu":
             raise DTypeError(f"only an integer tensor can be an index, not {self.dtype}")
         return _builtin_int(self.item())
 
-    def __bool__(self) -> Any:
+    def __bool__(self) -> _builtin_bool:
         if self._data.size != 1:
             raise ShapeError(
                 f"a tensor of shape {self.shape} is neither true nor false; use .any() or .all()"
@@ -452,26 +452,26 @@ class Tensor(Variable):
     def any(self) -> Tensor:
         """Return whether any element is non-zero."""
         with device_guard(self._data):
-            return variable(array_module(self._data).any(self._data))  # type: ignore[no-any-return]
+            return variable(array_module(self._data).any(self._data))
 
     def all(self) -> Tensor:
         """Return whether every element is non-zero."""
         with device_guard(self._data):
-            return variable(array_module(self._data).all(self._data))  # type: ignore[no-any-return]
+            return variable(array_module(self._data).all(self._data))
 
     # --- as a sequence ---
 
-    def __len__(self) -> Any:
+    def __len__(self) -> _builtin_int:
         if not self._data.ndim:
             raise ShapeError("len: a 0-d tensor has no length")
-        return self._data.shape[0]
+        return _builtin_int(self._data.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self._data.ndim:
             raise ShapeError("iteration over a 0-d tensor; use .item()")
         return (self[i] for i in range(len(self)))
 
-    def __contains__(self, value: Any) -> Any:
+    def __contains__(self, value: Any) -> _builtin_bool:
         if not _comparable(value):
             raise DTypeError(
                 f"in: a tensor holds numbers, so look for a number or a Tensor, "
@@ -479,9 +479,7 @@ class Tensor(Variable):
             )
         return _builtin_bool((self == value).any())
 
-    def __getitem__(self, index: Any) -> Tensor:
-        return getitem(self, index)  # type: ignore[no-any-return]
-
+    __getitem__ = getitem
     __setitem__ = assign_item
 
     # --- in place ---
@@ -497,35 +495,28 @@ class Tensor(Variable):
 
     # --- operators ---
 
-    def __add__(self, other: Any) -> Tensor:
-        return ew.add(self, other)  # type: ignore[no-any-return]
+    __add__ = ew.add
+    __sub__ = ew.sub
+    __mul__ = ew.mul
+    __truediv__ = ew.div
+    __pow__ = ew.pow
+    __neg__ = ew.neg
+    __abs__ = ew.abs
 
     def __radd__(self, other: Any) -> Tensor:
-        return ew.add(other, self)  # type: ignore[no-any-return]
-
-    def __sub__(self, other: Any) -> Tensor:
-        return ew.sub(self, other)  # type: ignore[no-any-return]
+        return ew.add(other, self)
 
     def __rsub__(self, other: Any) -> Tensor:
-        return ew.sub(other, self)  # type: ignore[no-any-return]
-
-    def __mul__(self, other: Any) -> Tensor:
-        return ew.mul(self, other)  # type: ignore[no-any-return]
+        return ew.sub(other, self)
 
     def __rmul__(self, other: Any) -> Tensor:
-        return ew.mul(other, self)  # type: ignore[no-any-return]
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return ew.div(self, other)  # type: ignore[no-any-return]
+        return ew.mul(other, self)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return ew.div(other, self)  # type: ignore[no-any-return]
-
-    def __pow__(self, other: Any) -> Tensor:
-        return ew.pow(self, other)  # type: ignore[no-any-return]
+        return ew.div(other, self)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return ew.pow(other, self)  # type: ignore[no-any-return]
+        return ew.pow(other, self)
 
     __iadd__ = add_
     __isub__ = sub_
@@ -533,26 +524,20 @@ class Tensor(Variable):
     __itruediv__ = div_
     __ipow__ = pow_
 
-    def __iand__(self, other: Any) -> Any:
+    def __iand__(self, other: Any) -> Tensor:
         return update(self, "&=", operator.and_, other)
 
-    def __ior__(self, other: Any) -> Any:
+    def __ior__(self, other: Any) -> Tensor:
         return update(self, "|=", operator.or_, other)
 
     def __matmul__(self, other: Any) -> Tensor:
-        return matmul(self, _tensor_operand(other))  # type: ignore[no-any-return]
+        return matmul(self, _tensor_operand(other))
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return matmul(_tensor_operand(other), self)  # type: ignore[no-any-return]
-
-    def __neg__(self) -> Tensor:
-        return ew.neg(self)  # type: ignore[no-any-return]
+        return matmul(_tensor_operand(other), self)
 
     def __pos__(self) -> Tensor:
         return self
-
-    def __abs__(self) -> Tensor:
-        return ew.abs(self)  # type: ignore[no-any-return]
 
     def __and__(self, other: Any) -> Tensor:
         return _logical("&", ew.logical_and, self, other)
@@ -563,24 +548,24 @@ class Tensor(Variable):
     def __invert__(self) -> Tensor:
         if self._data.dtype.kind != "b":
             raise DTypeError(f"~: needs a Tensor of bool, got {self.dtype}; use logical_not")
-        return ew.logical_not(self)  # type: ignore[no-any-return]
+        return ew.logical_not(self)
 
-    def __eq__(self, other: Any) -> Any:
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
         return ew.eq(self, other) if _comparable(other) else NotImplemented
 
-    def __ne__(self, other: Any) -> Any:
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
         return ew.ne(self, other) if _comparable(other) else NotImplemented
 
-    def __lt__(self, other: Any) -> Any:
+    def __lt__(self, other: Any) -> Tensor:
         return ew.lt(self, other) if _comparable(other) else NotImplemented
 
-    def __le__(self, other: Any) -> Any:
+    def __le__(self, other: Any) -> Tensor:
         return ew.le(self, other) if _comparable(other) else NotImplemented
 
-    def __gt__(self, other: Any) -> Any:
+    def __gt__(self, other: Any) -> Tensor:
         return ew.gt(self, other) if _comparable(other) else NotImplemented
 
-    def __ge__(self, other: Any) -> Any:
+    def __ge__(self, other: Any) -> Tensor:
         return ew.ge(self, other) if _comparable(other) else NotImplemented
 
     # --- methods that are functions of the package ---
@@ -647,26 +632,34 @@ class Tensor(Variable):
     split = join.split
     chunk = join.chunk
     gather = gather
-    T = property(shp.T)
-    mT = property(shp.mT)
+
+    @property
+    def T(self) -> Tensor:
+        """A view with the axes in reverse order."""
+        return shp.T(self)
+
+    @property
+    def mT(self) -> Tensor:
+        """A view with the last two axes exchanged: each matrix transposed."""
+        return shp.mT(self)
 
     def view(self, *shape: Any, size: Any = None) -> Tensor:
         """Return `reshape`; a view where the memory layout allows one, otherwise a copy."""
-        return shp.reshape(self, *shape, shape=size)  # type: ignore[no-any-return]
+        return shp.reshape(self, *shape, shape=size)
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """Return this tensor where `condition` holds and `other` elsewhere."""
-        return ew.where(condition, self, other)  # type: ignore[no-any-return]
+        return ew.where(condition, self, other)
 
     def t(self) -> Tensor:
         """Return the transpose of a matrix."""
         if self._data.ndim > 2:
             raise ShapeError(f"t: needs at most 2 axes, got shape {self.shape}; use mT or permute")
-        return self.T  # type: ignore[no-any-return]
+        return self.T
 
     def expand_as(self, other: Tensor) -> Tensor:
         """Return `expand` to the shape of another tensor."""
-        return shp.expand(self, _shape_of("expand_as", other))  # type: ignore[no-any-return]
+        return shp.expand(self, _shape_of("expand_as", other))
 
     def view_as(self, other: Tensor) -> Tensor:
         """Return `view` in the shape of another tensor."""
@@ -714,21 +707,21 @@ class Tensor(Variable):
 Variable.tensor_class = Tensor
 
 
-def _shape_of(name: str, other: Any) -> tuple[_builtin_int, ...]:
+def _shape_of(name: str, other: Any) -> Any:
     if not isinstance(other, Variable):
         raise DTypeError(f"{name}: expected a Tensor, got {type(other).__name__}")
-    return other._data.shape  # type: ignore[no-any-return]
+    return other._data.shape
 
 
 def _comparable(other: Any) -> bool:
     return isinstance(other, (Variable, bool, int, float)) or hasattr(other, "dtype")
 
 
-def _logical(symbol: str, function: Any, a: Tensor, b: Any) -> Tensor:
+def _logical(symbol: str, function: ew.Binary, a: Tensor, b: Any) -> Tensor:
     for side in (a, b):
         if getattr(side, "dtype", np.dtype(bool)).kind != "b":
             raise DTypeError(f"{symbol}: needs tensors of bool, got {side.dtype}")
-    return function(a, b)  # type: ignore[no-any-return]
+    return function(a, b)
 
 
 def _tensor_operand(value: Any) -> Any:

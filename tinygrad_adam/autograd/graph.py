@@ -10,7 +10,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from ..errors import (
 from .memory import share
 from .mode import mode
 from .registry import Op, Plan
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = ["Node", "Variable", "apply", "mixed_devices", "variable"]
 
@@ -50,7 +53,7 @@ class Variable:
         "_version",
     )
 
-    tensor_class: ClassVar[type[Variable]]
+    tensor_class: ClassVar[type[Tensor]]
 
     _data: Array
     _grad: Any
@@ -64,7 +67,7 @@ class Variable:
 _new_variable = object.__new__
 
 
-def variable(data: Array, node: Node | None = None) -> Any:
+def variable(data: Array, node: Node | None = None) -> Tensor:
     """Make a Tensor around `data` without copying; `data` may be a NumPy scalar (0-d result)."""
     t = _new_variable(Variable.tensor_class)
     t._data = np.asarray(data) if isinstance(data, np.generic) else data
@@ -135,7 +138,7 @@ class Node:
         return f"<Node {self.seq} {self.op.name} {self.shape} {self.dtype}>"
 
 
-def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_PARAMS) -> Any:
+def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_PARAMS) -> Tensor:
     """Run `operation` on tensors and Python scalars; record a node if a gradient is needed.
 
     Parameters

@@ -42,7 +42,7 @@ class Flatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the flattened tensor."""
-        return flatten(input, self.start_dim, self.end_dim)  # type: ignore[no-any-return]
+        return flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         """Return the settings as `repr` prints them."""
@@ -61,7 +61,7 @@ class ReLU(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activation, of the input's shape."""
-        return F.relu(input)  # type: ignore[no-any-return]
+        return F.relu(input)
 
 
 class Sigmoid(Module):
@@ -76,7 +76,7 @@ class Sigmoid(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activation, of the input's shape."""
-        return F.sigmoid(input)  # type: ignore[no-any-return]
+        return F.sigmoid(input)
 
 
 class Tanh(Module):
@@ -91,7 +91,7 @@ class Tanh(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the activation, of the input's shape."""
-        return F.tanh(input)  # type: ignore[no-any-return]
+        return F.tanh(input)
 
 
 class _AlongDim(Module):
@@ -118,7 +118,7 @@ class Softmax(_AlongDim):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return probabilities, of the input's shape."""
-        return F.softmax(input, self.dim)  # type: ignore[no-any-return]
+        return F.softmax(input, self.dim)
 
 
 class LogSoftmax(_AlongDim):
@@ -133,7 +133,7 @@ class LogSoftmax(_AlongDim):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return log probabilities, of the input's shape."""
-        return F.log_softmax(input, self.dim)  # type: ignore[no-any-return]
+        return F.log_softmax(input, self.dim)
 
 
 class Identity(Module):
@@ -185,7 +185,7 @@ class Dropout(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the thinned input, of the same shape."""
-        return F.dropout(input, self.p, training=self.training)  # type: ignore[no-any-return]
+        return F.dropout(input, self.p, training=self.training)
 
     def extra_repr(self) -> str:
         """Return the settings as `repr` prints them."""

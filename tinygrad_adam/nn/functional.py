@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..autograd.graph import variable
@@ -26,6 +24,7 @@ from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.shape import pad
 from ..ops.softmax import log_softmax, softmax
 from ..random import Generator, draws
+from ..tensor import Tensor
 
 __all__ = [
     "avg_pool2d",
@@ -50,8 +49,8 @@ __all__ = [
 
 
 def dropout(
-    input: Any, p: float = 0.5, training: bool = True, *, generator: Generator | None = None
-) -> Any:
+    input: Tensor, p: float = 0.5, training: bool = True, *, generator: Generator | None = None
+) -> Tensor:
     r"""Return `input` with each element set to 0 with probability `p`, the rest divided by 1 - p.
 
     The expected value of every element stays what it was.

@@ -82,7 +82,7 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
-        return F.linear(input, self.weight, self.bias)  # type: ignore[no-any-return]
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Return the settings as `repr` prints them."""
@@ -172,7 +172,7 @@ class Conv2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, out_channels, H', W')``."""
-        return F.conv2d(  # type: ignore[no-any-return]
+        return F.conv2d(
             input,
             self.weight,
             self.bias,
@@ -248,9 +248,7 @@ class MaxPool2d(_Pool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, C, H', W')``."""
-        return F.max_pool2d(  # type: ignore[no-any-return]
-            input, self.kernel_size, stride=self.stride, padding=self.padding
-        )
+        return F.max_pool2d(input, self.kernel_size, stride=self.stride, padding=self.padding)
 
 
 class AvgPool2d(_Pool2d):
@@ -292,7 +290,7 @@ class AvgPool2d(_Pool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, C, H', W')``."""
-        return F.avg_pool2d(  # type: ignore[no-any-return]
+        return F.avg_pool2d(
             input,
             self.kernel_size,
             stride=self.stride,

@@ -10,7 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union
 
 import numpy as np
 
@@ -20,7 +20,11 @@ from ..dtypes import get_default_dtype, result_type
 from ..errors import ArgumentError, DTypeError, OutOfRangeError
 from .move import cast
 
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
 Shape = tuple[int, ...]
+Operand = Union["Tensor", np.ndarray, np.generic, float]  # what an element-wise operation takes
 
 # --- tensors ------------------------------------------------------------------------------------
 
@@ -51,6 +55,9 @@ def takes_tensor(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return checked
+
+
+_NUMBERS = frozenset((bool, int, float))
 
 
 def operands(name: str, *values: Any, floating: bool = False) -> list[Any]:
@@ -85,7 +92,7 @@ def operands(name: str, *values: Any, floating: bool = False) -> list[Any]:
     dtype = result_type(*ready)
     if floating and dtype.kind != "f":
         dtype = get_default_dtype()
-    return [cast(v, dtype) if isinstance(v, Variable) else v for v in ready]
+    return [v if type(v) in _NUMBERS else cast(v, dtype) for v in ready]
 
 
 def same_type(name: str, *, bias: Any = None, **tensors: Any) -> None:

@@ -21,7 +21,7 @@ kernel position with slices (im2col), then one matrix product per image.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..autograd.graph import apply
 from ..autograd.registry import op
@@ -29,6 +29,9 @@ from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import integer, pair, same_type
 from .reduce import total
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = ["conv2d"]
 
@@ -164,14 +167,14 @@ def read_padding(
 
 
 def conv2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
     stride: Any = 1,
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
-) -> Any:
+) -> Tensor:
     r"""Return the cross-correlation of images with a set of kernels.
 
     .. math:: y_{n,o,p,q} = b_o + \sum_{c,k,l} w_{o,c,k,l} \,

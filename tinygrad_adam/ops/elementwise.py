@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,11 @@ from ..autograd.graph import Variable, apply
 from ..autograd.registry import Op, op
 from ..dtypes import result_type
 from ..errors import ArgumentError, DTypeError
-from .arguments import operands
+from .arguments import Operand, operands
 from .move import cast
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = [
     "abs", "add", "clamp", "clone", "cos", "div", "eq", "exp", "ge", "gt", "isfinite", "isnan",
@@ -30,8 +33,8 @@ __all__ = [
     "where",
 ]  # fmt: skip
 
-Unary = Callable[[Any], Any]
-Binary = Callable[[Any, Any], Any]
+Unary = Callable[["Tensor"], "Tensor"]
+Binary = Callable[[Operand, Operand], "Tensor"]
 
 
 def unary(
@@ -155,7 +158,7 @@ _pow = binary(
 )
 
 
-def pow(input: Any, exponent: Any) -> Any:
+def pow(input: Operand, exponent: Operand) -> Tensor:
     r"""Return ``input ** exponent`` with broadcasting.
 
     The derivatives are :math:`b\,a^{b-1}` and :math:`a^b \ln a`, taken as 0 where the value does
@@ -329,7 +332,7 @@ WHERE = op(
 )
 
 
-def where(condition: Any, input: Any, other: Any) -> Any:
+def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
     """Return `input` where `condition` holds and `other` elsewhere, with broadcasting.
 
     Parameters
@@ -381,7 +384,7 @@ CLAMP = op(
 )
 
 
-def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """Return `input` with elements below `min` raised to it and above `max` lowered to it.
 
     The gradient passes where ``min <= input <= max``, both ends included.

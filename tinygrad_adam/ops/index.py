@@ -10,7 +10,7 @@ reading again.  So the pairs `getitem`/`put` and `gather`/`put_along` are closed
 from __future__ import annotations
 
 from types import EllipsisType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,9 @@ from ..errors import (
 from .arguments import integer, one_axis, takes_tensor
 from .move import cast
 from .shape import reshape
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = ["gather", "one_hot"]
 
@@ -187,7 +190,7 @@ def _copied(array: Array) -> Array:
         return array.copy()
 
 
-def getitem(input: Any, index: Any) -> Any:
+def getitem(input: Tensor, index: Any) -> Tensor:
     """Return the part of `input` at `index`: a view for slices and integers, a copy for arrays.
 
     Parameters
@@ -387,7 +390,7 @@ PUT_ALONG = op(
 
 
 @takes_tensor
-def gather(input: Any, dim: int, index: Any) -> Any:
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the elements that `index` points to along one axis.
 
     ``out[i][j] = input[i][index[i][j]]`` for two axes and ``dim=1``.
@@ -449,7 +452,7 @@ def gather(input: Any, dim: int, index: Any) -> Any:
 
 
 @takes_tensor
-def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Return int64 zeros with a 1 at the class each element names, along a new last axis.
 
     Parameters

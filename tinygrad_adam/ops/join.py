@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import Variable, apply
 from ..autograd.registry import op
@@ -12,6 +12,9 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import integer, one_axis, takes_tensor
 from .move import cast
 from .shape import unsqueeze
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = ["cat", "chunk", "split", "stack"]
 
@@ -25,7 +28,7 @@ CAT = op(
 )
 
 
-def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return the tensors joined along an existing axis.
 
     Parameters
@@ -87,7 +90,7 @@ def _tensors(name: str, tensors: Sequence[Any]) -> list[Any]:
     return [cast(t, dtype) for t in parts]
 
 
-def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis.
 
     Parameters
@@ -120,12 +123,12 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
 
 @takes_tensor
 def split(
-    tensor: Any,
+    tensor: Tensor,
     split_size_or_sections: int | Sequence[int] | None = None,
     dim: int = 0,
     *,
     split_size: int | Sequence[int] | None = None,
-) -> tuple[Any, ...]:
+) -> tuple[Tensor, ...]:
     """Return views of consecutive pieces along an axis.
 
     Parameters
@@ -182,7 +185,7 @@ def split(
 
 
 @takes_tensor
-def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Return views of at most `chunks` pieces of equal length along an axis; see `split`."""
     chunks = integer("chunk", "chunks", chunks)
     if chunks < 1:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import apply
 from ..autograd.registry import op
 from ..errors import ShapeError
 from .arguments import same_type
 from .shape import reshape
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = ["matmul"]
 
@@ -22,7 +25,7 @@ MATMUL = op(
 )
 
 
-def matmul(input: Any, other: Any) -> Any:
+def matmul(input: Tensor, other: Tensor) -> Tensor:
     r"""Return the matrix product :math:`C_{ij} = \sum_k A_{ik} B_{kj}`.
 
     Two vectors give their dot product; a vector on the left is a row, on the right a column; axes
@@ -93,7 +96,7 @@ LINEAR = op(
 )
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""Return :math:`y = x W^\top + b`.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from .index import check_classes, gather
 from .reduce import in_single, mean, sum, total
 from .shape import reshape, squeeze, unsqueeze
 from .softmax import log_softmax
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = [
     "binary_cross_entropy",
@@ -90,7 +93,7 @@ def _check_not_empty(name: str, x: Any, reduction: str) -> None:
         )
 
 
-def _reduced(loss: Any, weight: Any, reduction: str) -> Any:
+def _reduced(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     if weight is not None:
         loss = mul(loss, weight)
     if reduction == "none":
@@ -123,7 +126,7 @@ SQUARES = op(
 )
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     r"""Return the mean squared error :math:`\frac1n \sum_i (x_i - t_i)^2`.
 
     Its gradient in :math:`x_i` is :math:`2 (x_i - t_i) / n`: twice what one finds in texts whose
@@ -162,7 +165,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     return in_single(SQUARES, (input, target), {"mean": reduction == "mean"})
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     r"""Return the mean absolute error :math:`\frac1n \sum_i |x_i - t_i|`.
 
     Parameters
@@ -203,8 +206,8 @@ BCE = op(
 
 
 def binary_cross_entropy(
-    input: Any, target: Any, weight: Any = None, reduction: str = "mean"
-) -> Any:
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+) -> Tensor:
     r"""Return :math:`-\frac1n \sum_i [t_i \ln x_i + (1 - t_i) \ln(1 - x_i)]` of probabilities.
 
     The logarithms are cut off at -100, as in PyTorch.  From logits,
@@ -272,12 +275,12 @@ LOGIT_BCE = op(
 
 
 def binary_cross_entropy_with_logits(
-    input: Any,
-    target: Any,
-    weight: Any = None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
     reduction: str = "mean",
-    pos_weight: Any = None,
-) -> Any:
+    pos_weight: Tensor | None = None,
+) -> Tensor:
     r"""Return the binary cross-entropy of :math:`\sigma(x_i)`, from the logits :math:`x_i`.
 
     Computed as :math:`\max(x, 0) - x t + \ln(1 + e^{-|x|})`, which neither overflows nor loses
@@ -366,12 +369,12 @@ def _check_labels(name: str, input: Any, target: Any, weight: Any, ignore: int) 
 
 
 def nll_loss(
-    input: Any,
-    target: Any,
-    weight: Any = None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
-) -> Any:
+) -> Tensor:
     r"""Return the mean of :math:`-x_{n, t_n}`, the negative log-likelihood of the labels.
 
     Parameters
@@ -413,7 +416,9 @@ def nll_loss(
     return _nll(input, target, weight, ignore_index, reduction)
 
 
-def _nll(logp: Any, target: Any, weight: Any, ignore: int, reduction: str) -> Any:
+def _nll(
+    logp: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reduction: str
+) -> Tensor:
     """Return `nll_loss` of operands that are known to fit."""
     if logp._data.ndim == 1:
         logp, target = unsqueeze(logp, 0), reshape(target, (1,))
@@ -445,13 +450,13 @@ def _shares(kept: Array, labels: Array, weight: Any, dtype: Any) -> Array:
 
 
 def cross_entropy(
-    input: Any,
-    target: Any,
-    weight: Any = None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
-) -> Any:
+) -> Tensor:
     r"""Return the mean of :math:`-\ln \mathrm{softmax}(x_n)_{t_n}`, from the logits :math:`x`.
 
     Parameters
@@ -532,14 +537,16 @@ def cross_entropy(
     return mul(loss, 1 - label_smoothing) + mul(even, share)
 
 
-def _per_class(loss: Any, weight: Any, axis: int) -> Any:
+def _per_class(loss: Tensor, weight: Tensor | None, axis: int) -> Tensor:
     if weight is None:
         return loss
     ndim = loss._data.ndim
     return mul(loss, reshape(weight, tuple(-1 if i == axis else 1 for i in range(ndim))))
 
 
-def _uniform(logp: Any, target: Any, weight: Any, ignore: int, reduction: str, axis: int) -> Any:
+def _uniform(
+    logp: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reduction: str, axis: int
+) -> Tensor:
     """Return the loss against all classes at once, for label smoothing."""
     loss = -sum(_per_class(logp, weight, axis), axis)
     t = target._data

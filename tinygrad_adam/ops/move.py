@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from ..autograd.graph import apply
 from ..autograd.registry import op
 from ..device import Device, device_of, to_device
 from ..dtypes import kind
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = ["cast", "moved"]
 
@@ -25,7 +28,7 @@ TO_DEVICE = op(
 )
 
 
-def cast(x: Any, dtype: Any) -> Any:
+def cast(x: Tensor, dtype: Any) -> Tensor:
     """Return `x` with elements of type `dtype`; `x` itself if it has them already."""
     wanted = np.dtype(dtype)
     if x._data.dtype == wanted:
@@ -34,7 +37,7 @@ def cast(x: Any, dtype: Any) -> Any:
     return apply(CAST, (x,), {"dtype": wanted})
 
 
-def moved(x: Any, device: Any) -> Any:
+def moved(x: Tensor, device: Any) -> Tensor:
     """Return `x` on `device`; `x` itself if it is there already."""
     source, target = device_of(x._data), Device.parse(device)
     if source == target:

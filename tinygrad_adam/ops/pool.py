@@ -11,7 +11,7 @@ A window's gradient goes to its first largest element.  Spreading (`max_pool2d_g
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from ..device import Array
 from ..errors import DTypeError, ShapeError
 from .arguments import pair
 from .reduce import in_single
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = ["avg_pool2d", "max_pool2d"]
 
@@ -223,7 +226,7 @@ def _window(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> W
     return win
 
 
-def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Any:
+def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
     r"""Return the largest element of each window.
 
     .. math:: y_{n,c,p,q} = \max_{k,l} x_{n,\,c,\;p s + k - \pi,\;q s + l - \pi}
@@ -261,7 +264,7 @@ def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
               [13., 15.]]]])
     """
     if isinstance(input, Variable) and input._data.ndim == 3:
-        y = max_pool2d(input.reshape(1, *input._data.shape), kernel_size, stride, padding)  # type: ignore[attr-defined]
+        y = max_pool2d(input.reshape(1, *input._data.shape), kernel_size, stride, padding)
         return y.reshape(y._data.shape[1:])
     win = _window("max_pool2d", input, kernel_size, stride, padding)
     varies = is_grad_enabled() and (input._requires_grad or input._node is not None)
@@ -269,12 +272,12 @@ def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
 
 
 def avg_pool2d(
-    input: Any,
+    input: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
     count_include_pad: bool = True,
-) -> Any:
+) -> Tensor:
     r"""Return the mean of each window.
 
     .. math:: y_{n,c,p,q} = \frac{1}{KL} \sum_{k,l} x_{n,\,c,\;p s + k - \pi,\;q s + l - \pi}
@@ -305,7 +308,7 @@ def avg_pool2d(
               [10.5000, 12.5000]]]])
     """
     if isinstance(input, Variable) and input._data.ndim == 3:
-        single = input.reshape(1, *input._data.shape)  # type: ignore[attr-defined]
+        single = input.reshape(1, *input._data.shape)
         y = avg_pool2d(single, kernel_size, stride, padding, count_include_pad)
         return y.reshape(y._data.shape[1:])
     win = _window("avg_pool2d", input, kernel_size, stride, padding)

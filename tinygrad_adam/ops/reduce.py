@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from .elementwise import clone, maximum, minimum
 from .index import gather
 from .move import cast
 from .shape import squeeze
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = [
     "amax", "amin", "argmax", "argmin", "cumsum", "max", "mean", "min", "std", "sum", "var",
@@ -82,7 +85,7 @@ def total(xp: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     return SUM.on(xp.__name__).value(xp, x, axis=axis, keepdims=keepdims)
 
 
-def in_single(operation: Any, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+def in_single(operation: Any, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Tensor:
     """Apply an operation that adds up; half precision is computed in float32, then rounded."""
     dtype = inputs[0]._data.dtype
     if dtype != HALF:
@@ -101,7 +104,7 @@ SUM = op(
 
 
 @takes_tensor
-def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     r"""Return the sum :math:`\sum_i x_i` over all elements, or along the axes `dim`.
 
     Parameters
@@ -131,7 +134,7 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
     return apply(SUM, (x,), {"axis": axes_of("sum", x, dim), "keepdims": keepdim})
 
 
-def _floating(name: str, x: Any) -> Any:
+def _floating(name: str, x: Tensor) -> Tensor:
     if x._data.dtype.kind != "f":
         raise DTypeError(
             f"{name}: needs floating-point elements, got {x._data.dtype}; convert with .float()"
@@ -153,7 +156,7 @@ MEAN = op(
 
 
 @takes_tensor
-def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     r"""Return the mean :math:`\frac1n \sum_i x_i` over all elements, or along the axes `dim`.
 
     Parameters
@@ -226,12 +229,12 @@ STD = op(
 
 def _spread_of(
     operation: Any,
-    x: Any,
+    x: Tensor,
     dim: Any,
     unbiased: bool | None,
     keepdim: bool,
     correction: float | None,
-) -> Any:
+) -> Tensor:
     """Run `var` or `std`, whose arguments PyTorch overloads: a bool where `dim` goes."""
     name = operation.name
     if isinstance(dim, bool):
@@ -254,13 +257,13 @@ def _spread_of(
 
 @takes_tensor
 def var(
-    input: Any,
+    input: Tensor,
     dim: Dim | bool = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> Any:
+) -> Tensor:
     r"""Return the variance :math:`\frac{1}{n - c} \sum_i (x_i - \bar x)^2`.
 
     Parameters
@@ -300,13 +303,13 @@ def var(
 
 @takes_tensor
 def std(
-    input: Any,
+    input: Tensor,
     dim: Dim | bool = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> Any:
+) -> Tensor:
     """Return the standard deviation, the square root of `var`.
 
     Where all elements are equal the gradient is taken as 0.
@@ -352,7 +355,7 @@ AMIN = op(
 )
 
 
-def _extreme(name: str, operation: Any, x: Any, dim: Dim, keepdim: bool) -> Any:
+def _extreme(name: str, operation: Any, x: Tensor, dim: Dim, keepdim: bool) -> Tensor:
     axis = axes_of(name, x, dim)
     if x._data.ndim and not count(x._data.shape, axis):
         raise ShapeError(f"{name}: no elements to choose from in shape {x._data.shape}, dim {dim}")
@@ -360,7 +363,7 @@ def _extreme(name: str, operation: Any, x: Any, dim: Dim, keepdim: bool) -> Any:
 
 
 @takes_tensor
-def amax(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Return the largest element, or the largest along the axes `dim`.
 
     Elements that tie for it share the gradient evenly.
@@ -391,12 +394,12 @@ def amax(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 
 
 @takes_tensor
-def amin(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Return the smallest element, or the smallest along the axes `dim`; see `amax`."""
     return _extreme("amin", AMIN, input, dim, keepdim)
 
 
-def _indices(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
+def _indices(name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     data = x._data
     axis = None if dim is None else one_axis(name, x._data.shape, dim)
     if not (data.size if axis is None or not data.ndim else data.shape[axis]):
@@ -414,7 +417,7 @@ def _indices(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
 
 
 @takes_tensor
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return where the largest element is, as int64; the first of several.
 
     Parameters
@@ -440,7 +443,7 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 @takes_tensor
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return where the smallest element is, as int64; the first of several.  See `argmax`."""
     return _indices("argmin", input, dim, keepdim)
 
@@ -507,7 +510,7 @@ CUMSUM = op(
 
 
 @takes_tensor
-def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     r"""Return the running sums :math:`y_k = \sum_{i \le k} x_i` along the axis `dim`.
 
     Parameters

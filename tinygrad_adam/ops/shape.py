@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import apply
 from ..autograd.registry import op
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import Shape, number, one_axis, sizes, some_axes, takes_tensor
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = [
     "broadcast_to", "flatten", "flip", "movedim", "pad", "permute", "reshape", "squeeze",
@@ -68,7 +71,7 @@ CONTIGUOUS = op(
 
 
 @takes_tensor
-def reshape(input: Any, *lengths: Any, shape: Any = None) -> Any:
+def reshape(input: Tensor, *lengths: Any, shape: Any = None) -> Tensor:
     """Return the same elements, in row-major order, in another shape.
 
     Parameters
@@ -110,7 +113,7 @@ def reshape(input: Any, *lengths: Any, shape: Any = None) -> Any:
 
 
 @takes_tensor
-def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Return `input` with the axes `start_dim` to `end_dim` merged into one.
 
     Parameters
@@ -143,7 +146,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 
 @takes_tensor
-def permute(input: Any, *order: Any, dims: Any = None) -> Any:
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """Return a view with the axes in the order `dims`.
 
     Parameters
@@ -172,7 +175,7 @@ def permute(input: Any, *order: Any, dims: Any = None) -> Any:
 
 
 @takes_tensor
-def transpose(input: Any, dim0: int, dim1: int) -> Any:
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Return a view with two axes exchanged.
 
     Parameters
@@ -201,7 +204,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 
 
 @takes_tensor
-def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Return a view with some axes moved, the others in order.
 
     Parameters
@@ -236,13 +239,13 @@ def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence
 
 
 @takes_tensor
-def T(input: Any) -> Any:
+def T(input: Tensor) -> Tensor:
     """Return a view with the axes in reverse order."""
     return apply(TRANSPOSE, (input,), {"axes": tuple(range(input._data.ndim))[::-1]})
 
 
 @takes_tensor
-def mT(input: Any) -> Any:
+def mT(input: Tensor) -> Tensor:
     """Return a view with the last two axes exchanged: each matrix transposed."""
     if input._data.ndim < 2:
         raise ShapeError(f"mT: needs at least 2 axes, got shape {input._data.shape}")
@@ -250,7 +253,7 @@ def mT(input: Any) -> Any:
 
 
 @takes_tensor
-def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Return a view without the axes of length 1, or without those in `dim` that have length 1.
 
     Parameters
@@ -277,7 +280,7 @@ def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
 
 
 @takes_tensor
-def unsqueeze(input: Any, dim: int) -> Any:
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Return a view with a new axis of length 1 at `dim`.
 
     Parameters
@@ -303,7 +306,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
 
 
 @takes_tensor
-def broadcast_to(input: Any, *lengths: Any, size: Any = None) -> Any:
+def broadcast_to(input: Tensor, *lengths: Any, size: Any = None) -> Tensor:
     """Return a view of `input` repeated up to a shape by NumPy's broadcasting.
 
     It is read-only, unless nothing had to be repeated.
@@ -347,7 +350,7 @@ expand = broadcast_to
 
 
 @takes_tensor
-def flip(input: Any, *axes: Any, dims: Any = None) -> Any:
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """Return a copy with the order of the elements reversed along the axes `dims`.
 
     Parameters
@@ -374,7 +377,7 @@ def flip(input: Any, *axes: Any, dims: Any = None) -> Any:
 
 
 @takes_tensor
-def contiguous(input: Any) -> Any:
+def contiguous(input: Tensor) -> Tensor:
     """Return `input` itself if it is row-major in memory, otherwise a copy that is."""
     return input if input._data.flags.c_contiguous else apply(CONTIGUOUS, (input,))
 
@@ -401,7 +404,9 @@ PAD = op(
 
 
 @takes_tensor
-def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+def pad(
+    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
     """Return `input` with a constant border.
 
     Parameters

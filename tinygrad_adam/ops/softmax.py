@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import apply
 from ..autograd.registry import op
@@ -11,6 +11,9 @@ from .arguments import one_axis, operands, takes_tensor
 from .move import cast
 from .reduce import Dim, axes_of, count, in_single, kept, total, unreduce
 from .shape import reshape
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
@@ -59,7 +62,7 @@ LOG_SOFTMAX = op(
 
 
 @takes_tensor
-def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Any:
+def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     r"""Return :math:`\ln \sum_i e^{x_i}` along the axes `dim`, without overflow.
 
     Parameters
@@ -86,7 +89,7 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Any:
 
 
 @takes_tensor
-def softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
+def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     r"""Return :math:`e^{x_i} / \sum_j e^{x_j}` along the axis `dim`, without overflow.
 
     Parameters
@@ -112,7 +115,7 @@ def softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
 
 
 @takes_tensor
-def log_softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
+def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     r"""Return :math:`x_i - \ln \sum_j e^{x_j}` along the axis `dim`: the log of `softmax`.
 
     Parameters
@@ -133,7 +136,7 @@ def log_softmax(input: Any, dim: int, *, dtype: Any = None) -> Any:
     return _rowwise(LOG_SOFTMAX, input, dim, dtype)
 
 
-def _rowwise(operation: Any, input: Any, dim: int, dtype: Any) -> Any:
+def _rowwise(operation: Any, input: Tensor, dim: int, dtype: Any) -> Tensor:
     name = operation.name
     if dtype is None:
         (x,) = operands(name, input, floating=True)

@@ -77,7 +77,7 @@ def binary_accuracy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _share(right: Tensor) -> Tensor:
-    return right.double().mean()  # type: ignore[no-any-return]
+    return right.double().mean()
 
 
 def steps_to_target(history: Iterable[float], tol: float) -> int | None:
