@@ -31,7 +31,7 @@ def uncovered(operations, cases):
                 tensors[i].requires_grad_()
             for node in nodes(case(*tensors)):
                 if node.op is operation:
-                    smooth -= {0} if operation.variadic else {i for i, _, _ in node.plan.steps}
+                    smooth -= {0} if operation.variadic else {i for i, *_ in node.plan.steps}
         unseen = [operation.inputs[i] for i in sorted(smooth)]
         missing += [f"{operation.name}: no case records its derivative in {n}" for n in unseen]
     return missing

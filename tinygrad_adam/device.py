@@ -150,13 +150,15 @@ def device_guard(array: Array) -> Any:
     return load_cupy().cuda.Device(int(array.device.id))
 
 
-def added(a: Array, b: Array, *, in_place: bool = False) -> Array:
+def added(a: Array, b: Array, in_place: bool = False) -> Array:
     """Return ``a + b`` on the device of `b`; written into `a` where it is asked for."""
-    with device_guard(b):  # a copy between devices gives to another than the current one
-        if in_place:
-            a += b  # a NumPy scalar makes a new one
-            return a
-        return a + b
+    if type(b) is not np.ndarray and not isinstance(b, np.generic):
+        with device_guard(b):  # a copy between devices gives to another than the current one
+            return a.__iadd__(b) if in_place else a + b
+    if in_place:
+        a += b  # a NumPy scalar makes a new one
+        return a
+    return a + b
 
 
 def copied(array: Array) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .autograd import differentiate
 from .autograd.graph import Node, Variable, variable
-from .autograd.memory import link
+from .autograd.memory import changed, link
 from .device import Array, Device, array_module, device_guard, device_of
 from .dtypes import element_type, kind
 from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
@@ -130,7 +130,7 @@ class Tensor(Variable):
         kind(new.dtype)
         self._data = np.asarray(new) if isinstance(new, np.generic) else new
         # Graphs that saved the old array must notice; tensors still on it are no longer aliases.
-        self._version[0] += 1
+        changed(self)
         self._version = [0]
         if self._aliases is not None:
             self._aliases.pop(id(self), None)
@@ -146,10 +146,6 @@ class Tensor(Variable):
         if value is not None:
             differentiate.check_gradient("grad", self, value)
         self._grad = value
-
-    def _bump(self) -> None:
-        """Note that `data` was written to, so that a graph that saved it will say so."""
-        self._version[0] += 1
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -25,7 +25,9 @@ from ..device import (
 )
 from ..errors import DTypeError, GraphError, GraphFreedError, InPlaceError, ShapeError
 from .engine import Key, Way, plan, walk
-from .graph import Node, Variable, mixed_devices, variable
+from .explain import mixed_devices
+from .graph import Node, Variable, variable
+from .memory import LAST_CHANGE, changed
 from .mode import recording
 from .vocabulary import ON_TENSORS
 
@@ -61,7 +63,7 @@ def backward(
             t._grad = variable(g if owned else copied(g))
         else:
             t._grad._data = added(t._grad._data, g, in_place=True)
-            t._grad._version[0] += 1
+            changed(t._grad)
 
 
 def grad(
@@ -248,17 +250,17 @@ def _numbers(value: Any, dtype: Any, name: str) -> Array:
 
 def _checked(way: Way) -> Way:
     """Return `way` if it can be walked and its gradients kept; nothing has been touched yet."""
-    for node in way.order:
-        if node in way.runs:
-            stamp = 0
-            for cell in node.cells:
-                stamp += cell[0]
-            if node.saved is None or stamp != node.stamp:
+    order, runs = way.order, way.runs
+    for node in [n for n in order if n.saved is None or n.keeper is not None]:
+        if node.saved is None and (runs is None or node in runs):
+            raise _spent(node)
+        kept = None if node.keeper is None else node.keeper()
+        if kept is not None and kept._grad is not None:
+            check_gradient("backward", kept, kept._grad)
+    if order and LAST_CHANGE[0] > order[-1].seq:  # else nothing has changed since any of them
+        for node in order if runs is None else runs:
+            if any(version[0] > node.seq for version in node.versions):
                 raise _spent(node)
-        if node.keeper is not None:
-            kept = node.keeper()
-            if kept is not None and kept._grad is not None:
-                check_gradient("backward", kept, kept._grad)
     return way
 
 

@@ -1,7 +1,7 @@
 """The walk: from the newest node to the oldest, hand each gradient on by the chain rule.
 
-1. `collect` the nodes that can be reached from the outputs, with a plain stack, and sort them by
-   creation number, newest first (inputs always exist before outputs);
+1. `collect` the nodes that can be reached from the outputs, with a plain stack, newest first
+   (inputs always exist before outputs);
 2. keep those on the way to where gradients are wanted (`plan`);
 3. for each node, call the derivative rules with its gradient and add up what they return per
    parent (`walk`).
@@ -14,32 +14,30 @@ What may be asked for, and what is wrong with it, is in `differentiate.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import attrgetter
 from typing import Any, NamedTuple
 
-import numpy as np
+from numpy import ndarray
 
-from ..device import added, device_guard
+from ..device import added
 from .graph import Node, Variable, variable
 from .hooks import called
 from .mode import recording
-from .vocabulary import ON_TENSORS, on_arrays
+from .vocabulary import ON_NUMPY, ON_TENSORS, on_arrays
 
 __all__ = ["Key", "Way", "plan", "walk"]
 
 # What a gradient flows to: the node that made a tensor, or the leaf tensor itself.
 Key = Node | Variable
-_newest_first = attrgetter("seq")
 
 
 class Way(NamedTuple):
     """What a walk will pass: the nodes, newest first; those whose rules run; and the leaves.
 
-    `useful` is everything that gradients flow through on the way to `targets`; None stands for all.
+    `useful` is everything that gradients flow through on the way to `targets`.  None means all.
     """
 
     order: list[Node]
-    runs: set[Node]
+    runs: set[Node] | None
     leaves: list[Variable]
     targets: set[Key] | None
     useful: set[Key] | None
@@ -49,7 +47,7 @@ def plan(roots: Iterable[Key], targets: set[Key] | None) -> Way:
     """Return the way from the outputs' nodes to `targets`; to every leaf if they are None."""
     order, leaves = collect(roots)
     if targets is None:
-        return Way(order, set(order), leaves, None, None)
+        return Way(order, None, leaves, None, None)
     useful: set[Key] = set(targets)
     runs: set[Node] = set()
     for node in reversed(order):  # parents before children
@@ -61,40 +59,21 @@ def plan(roots: Iterable[Key], targets: set[Key] | None) -> Way:
 
 def collect(roots: Iterable[Key]) -> tuple[list[Node], list[Variable]]:
     """Return every node reachable from `roots`, newest first, and every leaf."""
-    seen: set[Any] = set(roots)
-    stack = [r for r in seen if type(r) is Node]
-    while stack:
-        for parent in stack.pop().parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                if type(parent) is Node:
-                    stack.append(parent)
-    nodes = [k for k in seen if type(k) is Node]
-    nodes.sort(key=_newest_first, reverse=True)
-    return nodes, [k for k in seen if type(k) is not Node]
-
-
-class Gradients:
-    """The gradients on their way, and which of them nobody else holds."""
-
-    __slots__ = ("by_key", "owned")
-
-    def __init__(self) -> None:
-        self.by_key: dict[Key, Any] = {}
-        self.owned: set[Key] = set()
-
-    def add(self, key: Key, g: Any, fresh: bool) -> None:
-        """Add `g` to the gradient of `key`: in place if the sum so far is ours alone."""
-        before = self.by_key.get(key)
-        if before is None:
-            self.by_key[key] = g
-            if fresh:
-                self.owned.add(key)
-        elif isinstance(g, Variable):
-            self.by_key[key] = before + g
-        else:
-            self.by_key[key] = added(before, g, in_place=key in self.owned)
-            self.owned.add(key)
+    nodes: dict[int, Node] = {}
+    leaves: dict[Variable, None] = {}
+    stack: list[Any] = []
+    parents: Iterable[Any] = roots
+    while True:
+        for key in parents:
+            if type(key) is Node:
+                if key.seq not in nodes:
+                    nodes[key.seq] = key
+                    stack.append(key)
+            elif key is not None:
+                leaves[key] = None
+        if not stack:
+            return [nodes[seq] for seq in sorted(nodes, reverse=True)], list(leaves)
+        parents = stack.pop().parents
 
 
 def walk(
@@ -104,61 +83,70 @@ def walk(
 
     And those of tensors in between that asked to retain theirs.  Writes nothing but `node.saved`.
     """
-    gradients = Gradients()
+    order, runs, _, targets, useful = way
+    grads: dict[Key, Any] = {}  # the gradients on their way
+    owned: set[Key] = set()  # which of them nobody else holds
     for key, g in seeds:
-        gradients.add(key, g, fresh=False)
+        grads[key] = g if key not in grads else added(grads[key], g)
     found: dict[Key, tuple[Any, bool]] = {}
     retained: list[tuple[Variable, Any]] = []
-    by_key, targets, useful, runs = gradients.by_key, way.targets, way.useful, way.runs
+    F: Any = ON_TENSORS
+    saved: Any
     with recording(create_graph):
-        for node in way.order:
-            g = by_key.pop(node, None)
-            if g is None:
-                continue
+        for node in order:
+            g = grads.pop(node)
             if node.hooks is not None or node.keeper is not None:
                 g, _ = called(node.hooks, g, False, create_graph)
                 kept = None if node.keeper is None else node.keeper()
                 if kept is not None:
                     retained.append((kept, g))
-            if targets is not None and node in targets:
-                found[node] = (g, False)
-            if node in runs:
-                if create_graph or isinstance(g, (np.ndarray, np.generic)):
-                    step(node, g, useful, gradients, create_graph)
+            if targets is not None:
+                if node in targets:
+                    found[node] = (g, False)
+                if runs is not None and node not in runs:
+                    continue
+            # the chain rule: to the gradient of each parent add its share of g
+            parents = node.parents
+            if create_graph:
+                saved, steps = as_tensors(node), node.plan.plain
+            else:
+                saved, steps = node.saved, node.plan.steps
+                F = ON_NUMPY if type(g) is ndarray else on_arrays(g)
+            for i, rule, picks, only in steps:
+                parent = parents[i]
+                if useful is not None and parent not in useful:
+                    continue
+                if only >= 0:
+                    out = rule(F, g, saved[only])
                 else:
-                    with device_guard(g):
-                        step(node, g, useful, gradients, create_graph)
-                if not keep:
-                    node.saved = None
-        for key, g in by_key.items():
+                    out = rule(F, g, *[saved[j] for j in picks]) if picks else rule(F, g)
+                like = parent if type(parent) is Node else parent._data
+                if out.shape != like.shape:
+                    out = unbroadcast(F, out, like.shape)
+                if out.dtype is not like.dtype:
+                    out = F.cast(out, dtype=like.dtype)
+                before = grads.get(parent)
+                if before is None:
+                    grads[parent] = out
+                    if like is not parent and is_fresh(out, g, saved):  # only a leaf's is given out
+                        owned.add(parent)
+                elif create_graph:
+                    grads[parent] = before + out
+                elif type(out) is not ndarray:
+                    grads[parent] = added(before, out)
+                elif parent in owned:
+                    before += out  # a NumPy scalar makes a new one
+                    grads[parent] = before
+                else:
+                    grads[parent] = before + out
+                    owned.add(parent)
+            if not keep:
+                node.saved = None
+            saved = out = before = None  # freed now, not when the next node has run
+        for key, g in grads.items():
             if isinstance(key, Variable) and (targets is None or key in targets):
-                found[key] = called(key._hooks, g, key in gradients.owned, create_graph)
+                found[key] = called(key._hooks, g, key in owned, create_graph)
     return found, retained
-
-
-def step(
-    node: Node, g: Any, useful: set[Key] | None, gradients: Gradients, create_graph: bool
-) -> None:
-    """Give each parent of `node` its share of the gradient `g`: the chain rule."""
-    F: Any = ON_TENSORS if create_graph else on_arrays(g)
-    saved: Any = as_tensors(node) if create_graph else node.saved
-    parents, add = node.parents, gradients.add
-    for i, rule, picks in node.plan.plain if create_graph else node.plan.steps:
-        parent = parents[i]
-        if useful is not None and parent not in useful:
-            continue
-        out = rule(F, g, *[saved[j] for j in picks])
-        if out is None:
-            continue
-        if type(parent) is Node:
-            shape, dtype = parent.shape, parent.dtype
-        else:
-            shape, dtype = parent._data.shape, parent._data.dtype
-        if out.shape != shape:
-            out = unbroadcast(F, out, shape)
-        if out.dtype != dtype:
-            out = F.cast(out, dtype=dtype)
-        add(parent, out, is_fresh(out, g, saved))
 
 
 def is_fresh(out: Any, g: Any, saved: Any) -> bool:

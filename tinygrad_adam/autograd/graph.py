@@ -6,7 +6,6 @@ needs a gradient, records a :class:`Node` with what the derivatives asked for.
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -14,23 +13,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..device import Array, array_module, device_guard, device_of
-from ..errors import (
-    ArgumentError,
-    DeviceError,
-    DTypeError,
-    OutOfRangeError,
-    ShapeError,
-    TinygradError,
-)
-from .memory import share
+from ..device import Array, array_module, device_of
+from ..errors import TinygradError
+from .explain import explained, mixed_devices
+from .memory import CLOCK, share
 from .mode import mode
-from .registry import Op, Plan
+from .registry import Bound, Op, Plan
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-__all__ = ["Node", "Variable", "apply", "mixed_devices", "variable"]
+__all__ = ["Node", "Variable", "apply", "record", "variable"]
 
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -38,8 +31,8 @@ NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 class Variable:
     """The part of a tensor that the graph knows: an array, its gradient, and its node.
 
-    `Tensor` adds the operators and methods.  `_version` is a one-element list counting in-place
-    changes, shared by all tensors on the same memory; `_aliases` finds those tensors.
+    `Tensor` adds the operators and methods.  `_version` is a one-element list with the time of the
+    last change in place, shared by all tensors on the same memory; `_aliases` finds those tensors.
     """
 
     __slots__ = (
@@ -64,13 +57,15 @@ class Variable:
     _hooks: dict[object, Callable[[Any], Any]] | None
 
 
-_new_variable = object.__new__
+_new = object.__new__
 
 
 def variable(data: Array, node: Node | None = None) -> Tensor:
     """Make a Tensor around `data` without copying; `data` may be a NumPy scalar (0-d result)."""
-    t = _new_variable(Variable.tensor_class)
-    t._data = np.asarray(data) if isinstance(data, np.generic) else data
+    if type(data) is not np.ndarray and isinstance(data, np.generic):
+        data = np.asarray(data)
+    t = _new(Variable.tensor_class)
+    t._data = data
     t._grad = None
     t._node = node
     t._requires_grad = False
@@ -80,59 +75,50 @@ def variable(data: Array, node: Node | None = None) -> Tensor:
     return t
 
 
-_sequence = itertools.count()
-
-
 class Node:
     """One recorded operation: where its gradient goes, and what computing that takes.
 
     A node never refers to its output tensor, so a graph has no reference cycles and dies with the
     last tensor that holds it.
-
-    Attributes
-    ----------
-    op : Op
-        The operation.
-    parents : tuple of (Node or Variable or None)
-        Per input: the node that made it, the leaf tensor itself, or None if it needs no gradient.
-    plan : Plan
-        Which derivatives to run and what they take from `saved`.
-    saved : tuple or None
-        What the derivatives asked for; None once a backward pass has used it.
-    cells, stamp
-        Version counters of the saved arrays, and their sum at the time of recording.
-    shape, dtype
-        Of the output.
-    seq : int
-        Creation number: inputs exist before outputs, so descending order is a backward order.
     """
 
     __slots__ = (
         "__weakref__",
-        "cells",
-        "dtype",
-        "hooks",
-        "keeper",
+        "dtype",  # of the output
+        "hooks",  # functions that see the output's gradient, by handle
+        "keeper",  # a weak reference to the output, if it retains its gradient
         "op",
-        "parents",
-        "plan",
-        "saved",
-        "seq",
-        "shape",
-        "stamp",
+        "parents",  # per input: the node that made it, the leaf itself, or None without gradient
+        "plan",  # which derivatives to run, and what they take from `saved`
+        "saved",  # what the derivatives asked for; None once a backward pass has used it
+        "seq",  # creation number: inputs exist before outputs, so descending is a backward order
+        "shape",  # of the output
+        "versions",  # when each saved array was changed last
     )
 
-    op: Op
-    parents: tuple[Any, ...]
-    plan: Plan
-    saved: tuple[Any, ...] | None
-    cells: tuple[list[int], ...]
-    stamp: int
-    shape: tuple[int, ...]
-    dtype: Any
-    seq: int
     hooks: dict[object, Callable[[Any], Any]] | None
     keeper: weakref.ref[Variable] | None
+    saved: tuple[Any, ...] | None
+
+    def __init__(
+        self,
+        op: Op,
+        parents: tuple[Node | Variable | None, ...],
+        plan: Plan,
+        saved: tuple[Any, ...],
+        versions: tuple[list[int], ...],
+        data: Array,
+    ) -> None:
+        self.op = op
+        self.parents = parents
+        self.plan = plan
+        self.saved = saved
+        self.versions = versions
+        self.shape = data.shape
+        self.dtype = data.dtype
+        self.seq = next(CLOCK)
+        self.hooks = None
+        self.keeper = None
 
     def __repr__(self) -> str:
         return f"<Node {self.seq} {self.op.name} {self.shape} {self.dtype}>"
@@ -159,129 +145,58 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
     DeviceError, ShapeError, DTypeError
         If the operands do not go together; the message names the operation and both sides.
     """
-    values: list[Any] = []
-    parents: list[Any] = []
-    needs = 0
-    recording = mode.recording
-    for i, t in enumerate(inputs):
-        if isinstance(t, Variable):
-            values.append(t._data)
-            if recording:
-                parent = t._node or (t if t._requires_grad else None)
-                if parent is not None:
-                    if not operation.smooth(i):
-                        parent = None
-                    else:
-                        needs |= 1 << i
-                parents.append(parent)
-        else:
-            values.append(t)
-            parents.append(None)
+    values = [t._data if isinstance(t, Variable) else t for t in inputs]
+    xp = _module(operation, values)
+    bound = operation.on_numpy if xp is np else operation.on(xp.__name__)
     try:
-        y = _forward(operation, values, params)
+        y = bound.value(xp, *values, **params)
     except TinygradError:
         raise
     except (ValueError, TypeError, IndexError, OverflowError) as error:
-        raise _explained(operation, values, error) from error
+        raise explained(operation, values, error) from error
     out = variable(y)
     if operation.view:
-        share(inputs[0], out, params.get("part") if recording else None)
-    if needs and y.dtype.kind == "f":  # integers and booleans do not vary smoothly
-        out._node = _record(operation, inputs, values, params, parents, needs, out)
+        share(inputs[0], out, params.get("part") if mode.recording else None)
+    if mode.recording and y.dtype.kind == "f":  # integers and booleans do not vary smoothly
+        record(bound, inputs, values, params, out)
     return out
 
 
-def _forward(operation: Op, values: list[Any], params: Mapping[str, Any]) -> Any:
-    for v in values:
-        if type(v) is np.ndarray:
-            xp: Any = np
-            for other in values:
-                if type(other) is not np.ndarray and hasattr(other, "__cuda_array_interface__"):
-                    raise mixed_devices(operation.name, values)
-            return operation.on_numpy.value(xp, *values, **params)
+def _module(operation: Op, values: list[Any]) -> Any:
+    """Return the array module of the operands, which must be on one device."""
     arrays = [v for v in values if hasattr(v, "dtype")]
+    if {type(v) for v in arrays} == {np.ndarray}:
+        return np
     if len({device_of(v) for v in arrays}) > 1:
         raise mixed_devices(operation.name, values)
-    with device_guard(arrays[0]):
-        xp = array_module(arrays[0])
-        return operation.on(xp.__name__).value(xp, *values, **params)
+    return array_module(arrays[0])
 
 
-def _record(
-    operation: Op,
-    inputs: Sequence[Any],
-    values: list[Any],
-    params: Mapping[str, Any],
-    parents: list[Any],
-    needs: int,
-    out: Variable,
-) -> Node:
-    data = out._data
-    on_numpy = isinstance(data, np.ndarray)
-    bound = operation.on_numpy if on_numpy else operation.on(array_module(data).__name__)
+def record(
+    bound: Bound, inputs: Sequence[Any], values: Sequence[Any], params: Mapping[str, Any], out: Any
+) -> None:
+    """Make the node of `out`, if one of `inputs` needs a gradient."""
+    operation = bound.operation
+    parents: list[Node | Variable | None] = []
+    needs, bit = 0, 1
+    for t in inputs:
+        parent: Node | Variable | None = None
+        if isinstance(t, Variable) and (bit & operation.smooth_inputs):
+            parent = t._node
+            if parent is None and t._requires_grad:
+                parent = t
+            if parent is not None:
+                needs |= bit
+        parents.append(parent)
+        bit <<= 1
+    if not needs:
+        return
     plan = bound.plan(needs)
-    node = Node()
-    node.op = operation
-    node.parents = tuple(parents)
-    node.plan = plan
-    node.shape = data.shape
-    node.dtype = data.dtype
-    node.hooks = None
-    node.keeper = None
-    node.seq = next(_sequence)
-    saved: list[Any] = []
-    cells: list[list[int]] = []
-    stamp = 0
-    n = len(values)
-    for i in plan.arrays:
-        if i < n:
-            saved.append(values[i])
-            source = inputs[i]
-            if isinstance(source, Variable):
-                cells.append(source._version)
-                stamp += source._version[0]
-        else:
-            saved.append(data)
-            cells.append(out._version)
-            stamp += out._version[0]
-    saved += [values[i].shape if i < n else data.shape for i in plan.shapes]
-    saved += [params[name] for name in plan.params]
-    node.saved = tuple(saved)
-    node.cells = tuple(cells)
-    node.stamp = stamp
-    return node
-
-
-# --- errors -------------------------------------------------------------------------------------
-
-
-def _describe(value: Any) -> str:
-    if hasattr(value, "dtype"):
-        return f"{value.dtype} {value.shape}"
-    return f"{type(value).__name__} {value!r}"
-
-
-def mixed_devices(name: str, values: Sequence[Any]) -> DeviceError:
-    """Return the error for operands that live on different devices."""
-    arrays = [v for v in values if hasattr(v, "dtype")]
-    sides = ", ".join(f"{device_of(v)} {v.shape}" for v in arrays)
-    return DeviceError(
-        f"{name}: operands are on different devices: {sides}; "
-        f'move them to one device first, for example with .to("{device_of(arrays[0])}")'
-    )
-
-
-_KINDS: tuple[tuple[type[Exception], type[TinygradError]], ...] = (
-    (IndexError, OutOfRangeError),
-    (TypeError, DTypeError),
-    (OverflowError, ArgumentError),
-    (Exception, ShapeError),
-)
-
-
-def _explained(operation: Op, values: list[Any], error: Exception) -> TinygradError:
-    sides = ", ".join(
-        f"{name} {_describe(v)}" for name, v in zip(operation.inputs, values, strict=False)
-    )
-    kind = next(k for e, k in _KINDS if isinstance(error, e))
-    return kind(f"{operation.name}: {error} ({sides})")
+    data = out._data
+    saved = plan.pick((*values, data))
+    if plan.shapes or plan.params:
+        shapes = [(*values, data)[i].shape for i in plan.shapes]
+        saved = (*saved, *shapes, *[params[name] for name in plan.params])
+    owners = plan.pick((*inputs, out))
+    versions = tuple([t._version for t in owners if isinstance(t, Variable)])
+    out._node = Node(operation, tuple(parents), plan, saved, versions, data)

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..device import same_device
 from ..errors import DTypeError, ShapeError
-from .graph import Variable, mixed_devices, variable
+from .explain import mixed_devices
+from .graph import Variable, variable
 
 __all__ = ["called"]
 

@@ -1,12 +1,13 @@
 """Memory that several tensors share: versions, views, and which tensor is which part of another.
 
-All tensors on the same memory share a counter of in-place changes (`Variable._version`), and a
-register (`Variable._aliases`) in which they find each other.  Recording a graph and walking it need
-nothing of this; only in-place changes do.
+All tensors on the same memory share the time of its last change in place (`Variable._version`) and
+a register (`Variable._aliases`) in which they find each other.  Nodes and changes count the time,
+so a node whose saved array has a later time than its own was recorded before the change.
 """
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,26 @@ from ..device import array_module
 if TYPE_CHECKING:
     from .graph import Node, Variable
 
-__all__ = ["link", "other_aliases", "part_of", "parts_of", "share", "take_over"]
+__all__ = [
+    "CLOCK",
+    "LAST_CHANGE",
+    "changed",
+    "link",
+    "other_aliases",
+    "part_of",
+    "parts_of",
+    "share",
+    "take_over",
+]
+
+
+CLOCK = itertools.count(1)
+LAST_CHANGE = [0]  # of any memory
+
+
+def changed(t: Variable) -> None:
+    """Note that the memory of `t` was written to, so that a graph that saved it will say so."""
+    t._version[0] = LAST_CHANGE[0] = next(CLOCK)
 
 
 class Part(weakref.ref["Variable"]):

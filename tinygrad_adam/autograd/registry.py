@@ -28,14 +28,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
+from ..device import device_guard
 from .faster import first_answer, versions
 
 __all__ = ["OPS", "Bound", "Op", "Plan", "Rule", "find", "op"]
 
 Rule = Callable[..., Any]
 _CO_VARARGS = 0x04  # inspect.CO_VARARGS, without importing inspect
+
+
+def _picker(positions: tuple[int, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Return a function from a tuple to the tuple of its items at `positions`, which ascend."""
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    first = positions[0] if positions else 0
+    return itemgetter(slice(first, first + len(positions)))
 
 
 class Plan:
@@ -47,13 +57,15 @@ class Plan:
         Positions, among ``(*inputs, y)``, whose value or whose shape is saved.
     params : tuple of str
         Settings that are saved after them.
-    steps : tuple of (input position, rule, positions in `saved`)
+    pick : callable
+        From ``(*inputs, y)``, or anything one to one with it, those at `arrays`.
+    steps : tuple of (input position, rule, positions in `saved`, the only one or -1)
         The derivatives to run on arrays, the array module's faster ones where there are some.
     plain : tuple of the same
         The derivatives to run on tensors.
     """
 
-    __slots__ = ("arrays", "params", "plain", "shapes", "steps")
+    __slots__ = ("arrays", "params", "pick", "plain", "shapes", "steps")
 
     def __init__(self, operation: Op, needs: int, module: str) -> None:
         names = () if operation.variadic else (*operation.inputs, "y")
@@ -64,15 +76,29 @@ class Plan:
         self.arrays = tuple(i for i, name in enumerate(names) if name in asked)
         self.shapes = tuple(i for i, name in enumerate(names) if f"{name}_shape" in asked)
         self.params = tuple(name for name in operation.params if name in asked)
+        self.pick = _picker(self.arrays)
         layout = (
             *(names[i] for i in self.arrays),
             *(f"{names[i]}_shape" for i in self.shapes),
             *self.params,
         )
-        self.plain, self.steps = (
-            tuple((i, rule, tuple(map(layout.index, asks))) for i, rule, asks in some)
-            for some in (plain, steps)
-        )
+
+        def step(i: int, rule: Rule, asks: tuple[str, ...]) -> tuple[Any, ...]:
+            picks = tuple(map(layout.index, asks))
+            return i, rule, picks, picks[0] if len(picks) == 1 else -1
+
+        self.plain = tuple(step(*some) for some in plain)
+        self.steps = tuple(step(*some) for some in steps)
+
+
+def _on_device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a value or a derivative on the GPU of its first array."""
+
+    def run(where: Any, *operands: Any, **settings: Any) -> Any:
+        with device_guard(next(a for a in operands if hasattr(a, "dtype"))):
+            return function(where, *operands, **settings)
+
+    return run
 
 
 class Bound:
@@ -82,7 +108,8 @@ class Bound:
 
     def __init__(self, operation: Op, module: str) -> None:
         self.operation, self.module = operation, module
-        self.value = first_answer(versions(operation.name, "value", module), operation.forward)
+        value = first_answer(versions(operation.name, "value", module), operation.forward)
+        self.value = value if module == "numpy" else _on_device(value)
         self.plans: dict[int, Plan] = {}
 
     def plan(self, needs: int) -> Plan:
@@ -109,6 +136,8 @@ class Op:
         Names of the operands and of the keyword-only settings.
     rules : tuple of (callable or None)
         The derivative of each input; None where the output does not depend on it smoothly.
+    smooth_inputs : int
+        A bit per input that has a derivative.
     view : bool
         Whether the output may share the memory of the first input.
     """
@@ -132,6 +161,8 @@ class Op:
         self.name, self.forward, self.view = name, forward, view
         self.inputs, self.params = positional, keywords
         self.rules = tuple(rules.get(p) for p in positional)
+        smooth = sum(1 << i for i, rule in enumerate(self.rules) if rule is not None)
+        self.smooth_inputs = -smooth if self.variadic else smooth
         self._bound: dict[str, Bound] = {}
         for i, rule in enumerate(self.rules):
             if rule is not None:
@@ -160,7 +191,8 @@ class Op:
 
     def fastest_rule(self, i: int, module: str) -> tuple[Rule, tuple[str, ...]]:
         """Return the derivative of input `i` on arrays of `module`, and what it asks for."""
-        plain = self.rule(i), self.asks(i)
+        rule = self.rule(i)
+        plain = rule if module == "numpy" else _on_device(rule), self.asks(i)
         faster = () if self.variadic else versions(self.name, self.inputs[i], module)
         if not faster:
             return plain
@@ -181,10 +213,6 @@ class Op:
         rule = self.rules[0 if self.variadic else i]
         assert rule is not None, f"op {self.name} is not smooth in input {i}"
         return rule
-
-    def smooth(self, i: int) -> bool:
-        """Whether the output depends smoothly on input `i`."""
-        return self.rules[0 if self.variadic else i] is not None
 
     def on(self, module: str) -> Bound:
         """Return the operation on arrays of `module`."""

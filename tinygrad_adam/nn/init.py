@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..autograd.memory import changed
 from ..device import device_guard, device_of, is_writable, to_device
 from ..errors import ArgumentError, DTypeError, InPlaceError, ShapeError
 from ..ops.arguments import finite, number
@@ -347,5 +348,5 @@ def _fill(tensor: Tensor, values: np.ndarray) -> Tensor:
     array = tensor.data
     with device_guard(array):
         array[...] = to_device(values.astype(array.dtype), device_of(array))
-    tensor._bump()
+    changed(tensor)
     return tensor

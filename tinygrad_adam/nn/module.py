@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..autograd.memory import changed
 from ..device import Array, Device, device_guard, to_device
 from ..dtypes import float_type
 from ..errors import ArgumentError, ModuleError, ModuleStateError
@@ -388,7 +389,7 @@ class Module:
             elif param.grad is not None:
                 with device_guard(param.grad.data):
                     param.grad.data[...] = 0
-                param.grad._bump()
+                changed(param.grad)
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call `fn` on every module below and then on this one.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..autograd.memory import changed
 from ..device import Array, asarray, device_guard, device_of, to_device
 from ..errors import StateDictError, TinygradError
 from ..tensor import Tensor
@@ -85,7 +86,7 @@ def load_tensors(
     for target, values in staged:
         with device_guard(target.data):
             target.data[...] = values
-        target._bump()
+        changed(target)
     return IncompatibleKeys(missing, unexpected)
 
 

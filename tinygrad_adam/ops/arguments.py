@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union
 
 import numpy as np
 
-from ..autograd.graph import Variable, mixed_devices, variable
+from ..autograd.explain import mixed_devices
+from ..autograd.graph import Variable, variable
 from ..device import Device, array_module, device_of, same_device
 from ..dtypes import get_default_dtype, result_type
 from ..errors import ArgumentError, DTypeError, OutOfRangeError

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..autograd import quick
 from ..autograd.graph import Variable, apply
 from ..autograd.registry import Op, op
 from ..dtypes import result_type
@@ -69,7 +70,9 @@ def unary(
             (x,) = operands(name, x, floating=True)
         return apply(operation, (x,))
 
-    return _named(function, name, doc)
+    if rule is None:
+        return _named(function, name, doc)
+    return _named(quick.unary(operation, function), name, doc)
 
 
 def binary(operation: Op, *, doc: str, floating: bool = False) -> Binary:
@@ -77,19 +80,12 @@ def binary(operation: Op, *, doc: str, floating: bool = False) -> Binary:
     name = operation.name
 
     def function(input: Any, other: Any) -> Any:
-        if isinstance(input, Variable):
-            dtype = input._data.dtype
-            if dtype.kind == "f" and (
-                (isinstance(other, Variable) and other._data.dtype is dtype)
-                or type(other) in _PLAIN_NUMBERS
-            ):
-                return apply(operation, (input, other))
         return apply(operation, operands(name, input, other, floating=floating))
 
-    return _named(function, name, doc)
-
-
-_PLAIN_NUMBERS = frozenset((float, int))
+    if operation.smooth_inputs != 0b11:
+        return _named(function, name, doc)
+    # NumPy has ways of its own for a power that is a Python number
+    return _named(quick.binary(operation, function, constants=name != "pow"), name, doc)
 
 
 def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:

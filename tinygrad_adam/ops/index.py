@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, mixed_devices, variable
-from ..autograd.memory import other_aliases, take_over
+from ..autograd.explain import mixed_devices
+from ..autograd.graph import Variable, apply, variable
+from ..autograd.memory import changed, other_aliases, take_over
 from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..device import (
@@ -339,7 +340,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         )
     with device_guard(data):
         view[places or ...] = v._data
-    input._version[0] += 1
+    changed(input)
     if node is not None:
         take_over(input, node)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, mixed_devices, variable
+from ..autograd.explain import mixed_devices
+from ..autograd.graph import Variable, apply, variable
 from ..autograd.registry import op
 from ..device import Array, array_module, device_guard, same_device
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..autograd import enable_grad
+from ..autograd.memory import changed
 from ..device import Array, array_module, device_guard
 from ..errors import ArgumentError
 from ..tensor import RemovableHandle, Tensor
@@ -230,7 +231,7 @@ class Optimizer:
             self._executor.run(self.rule, numbers, batch.rows, batch.grads, key, updates)
             step = batch.step if self.counts_steps else None
             for row in batch.rows:
-                row.tensor._version[0] += 1
+                changed(row.tensor)
                 if step is not None:
                     row.state["step"] = step
             for row in batch.new:
