@@ -17,6 +17,8 @@ are copied one below the other first, (L*K*C, Q*N), which is im2col for one outp
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, ParamSpec
@@ -33,8 +35,9 @@ P = ParamSpec("P")
 
 # With at least so many rows a product runs at full speed.
 THIN = 32
-# Bytes of copied patches: with the operands of the product they stay in a second-level cache.
-BLOCK_BYTES = 1 << 18
+# Bytes of copied patches, and of a second operand that is read once with them: what is packed for
+# the product then stays in a second-level cache.
+BLOCK_BYTES = 1 << 17
 
 
 def _rows_outermost(x: Array, padding: tuple[int, int], groups: int) -> Array:
@@ -65,22 +68,23 @@ def _patches(x: Array, kernel: tuple[int, int], out: tuple[int, int], geo: Any) 
     )
 
 
-def _blocks(patches: Array, thin: bool) -> Iterator[tuple[slice, Array]]:
+def _blocks(patches: Array, thin: bool, beside: int = 0) -> Iterator[tuple[slice, Array]]:
     """Yield the columns of some output rows, and the patches that meet there as a matrix.
 
-    The matrices are (groups, L*K*C, columns) if `thin`, copied for as many rows at once as fit into
-    the cache; else (groups, L, K*C, columns) for one row, a view of the images where that can be.
+    The matrices are (groups, L*K*C, columns) if `thin`, copied for as many rows at once, or as much
+    of one, as the cache holds with `beside` more numbers per column; else (groups, L, K*C, columns)
+    for one row, a view of the images where that can be.
     """
     groups, l, k, c, p, q, n = patches.shape  # noqa: E741  the axis letter
     depth = l * k * c
-    row_bytes = max(1, groups * depth * q * n * patches.itemsize)
+    row_bytes = max(1, (groups * depth + beside) * q * n * patches.itemsize)
     rows = max(1, BLOCK_BYTES // row_bytes) if thin else 1
+    wide = max(1, q * BLOCK_BYTES // row_bytes) if thin and row_bytes > BLOCK_BYTES else q
     split = (depth,) if thin else (l, k * c)
-    for start in range(0, p, rows):
-        stop = min(start + rows, p)
-        columns = slice(start * q * n, stop * q * n)
-        some = patches[:, :, :, :, start:stop]
-        yield columns, some.reshape(groups, *split, (stop - start) * q * n)
+    for start, left in itertools.product(range(0, p, rows), range(0, q, wide)):
+        some = patches[:, :, :, :, start : start + rows, left : left + wide]
+        first, count = (start * q + left) * n, math.prod(some.shape[4:])
+        yield slice(first, first + count), some.reshape(groups, *split, count)
 
 
 def _by_group(v: Array, groups: int) -> Array:
@@ -181,7 +185,7 @@ def conv2d_weight(x: Array, v: Array, w_size: tuple[int, int, int, int], geo: An
     # transposed, (..., O): the product with the larger operand first runs faster
     w = np.zeros((groups, l * k * c, each) if thin else (groups, l, k * c, each), v.dtype)
     product = np.empty_like(w)
-    for columns, seen in _blocks(patches, thin):
+    for columns, seen in _blocks(patches, thin, o):
         vb = vt[:, columns] if thin else vt[:, None, columns]
         w += matmul(seen, vb, out=product)
     return w.reshape(groups, l, k, c, each).transpose(0, 4, 3, 2, 1).reshape(w_size)
