@@ -33,6 +33,8 @@ LEAST = 1 << 17
 FEW = 5
 # Elements of a row of the output's gradient, and kernel positions, that stay in the caches.
 PIECE, POSITIONS = 1024, 288
+# Multiplications handed to a thread at a time: some 50 microseconds, which starting it is worth.
+SHARED = 1 << 22
 
 
 def _loops() -> Any:
@@ -135,7 +137,7 @@ def _convolved(images: Images, shifts: Array, w: Array, b: Array | None, out: An
             (start_row, stop_row),
         )  # fmt: skip
 
-    share(write, p, 1, _threads(w.size * p * row))
+    share(write, p, 1 + SHARED // (w.size * row), _threads(w.size * p * row))
     return y.reshape(o, p, q, n).transpose(3, 0, 1, 2)
 
 
@@ -222,22 +224,24 @@ def _correlated(images: Images, gradient: Images, v_size: Any, w_size: Any, geo:
     channels = np.minimum(np.arange(o + -o % rows), o - 1) * gradient.channel
     parts = -(-row // PIECE)
     piece = PIECE if parts == 1 else -(-row // (parts * loops.LANES)) * loops.LANES
-    bands = -(-len(shifts) // POSITIONS)
+    threads = _threads(p * row * o * depth)
+    band = POSITIONS if threads == 1 else POSITIONS // 3  # more pieces than threads
+    bands = -(-len(shifts) // band)
     w = np.empty((len(channels), len(shifts)), np.float32)
 
     def write(start: int, stop: int) -> None:
-        sums = np.empty(POSITIONS * rows * loops.LANES, np.float32)
+        sums = np.empty(band * rows * loops.LANES, np.float32)
         for i in range(start, stop):
-            first, band = i // bands * rows, slice(i % bands * POSITIONS, None)
-            at = shifts[band][:POSITIONS]
+            first, left = i // bands * rows, i % bands * band
+            at = shifts[left : left + band]
             out = np.empty((rows, len(at)), np.float32)
             loops.correlate_rows(
                 images.flat, at, gradient.flat, channels, (images.row, gradient.row),
                 (p, row, piece), sums, out.reshape(-1), first,
             )  # fmt: skip
-            w[first : first + rows, band][:, : len(at)] = out
+            w[first : first + rows, left : left + band] = out
 
-    share(write, len(channels) // rows * bands, 1, _threads(p * row * o * depth))
+    share(write, len(channels) // rows * bands, 1, threads)
     return w[:o, :depth].reshape(w_size)
 
 
