@@ -15,7 +15,7 @@ import numpy as np
 from .autograd import differentiate
 from .autograd.graph import Node, Variable, variable
 from .autograd.memory import changed, link
-from .device import Array, Device, array_module, device_guard, device_of
+from .device import Array, Device, device_of
 from .dtypes import element_type, kind
 from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
 from .inplace import (
@@ -445,16 +445,6 @@ class Tensor(Variable):
             )
         return _builtin_bool(self._data.item())
 
-    def any(self) -> Tensor:
-        """Return whether any element is non-zero."""
-        with device_guard(self._data):
-            return variable(array_module(self._data).any(self._data))
-
-    def all(self) -> Tensor:
-        """Return whether every element is non-zero."""
-        with device_guard(self._data):
-            return variable(array_module(self._data).all(self._data))
-
     # --- as a sequence ---
 
     def __len__(self) -> _builtin_int:
@@ -608,6 +598,8 @@ class Tensor(Variable):
     min = red.min
     amax = red.amax
     amin = red.amin
+    any = red.any
+    all = red.all
     argmax = red.argmax
     argmin = red.argmin
     logsumexp = sft.logsumexp

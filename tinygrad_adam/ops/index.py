@@ -452,6 +452,12 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return apply(GATHER, (input,), {"index": at, "axis": axis})
 
 
+ONE_HOT = op(
+    "one_hot",
+    lambda xp, x, *, classes: (x[..., None] == xp.arange(classes)).astype(np.int64),
+)
+
+
 @takes_tensor
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Return int64 zeros with a 1 at the class each element names, along a new last axis.
@@ -484,7 +490,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     data = tensor._data
     if data.dtype.kind not in "iu":
         raise DTypeError(f"one_hot: classes must be integers, got {data.dtype}")
-    xp = array_module(data)
     num_classes = integer("one_hot", "num_classes", num_classes)
     if num_classes < -1:
         raise ArgumentError(
@@ -496,8 +501,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         with device_guard(data):
             num_classes = int(data.max()) + 1
     check_classes("one_hot", data, num_classes)
-    with device_guard(data):
-        return variable((data[..., None] == xp.arange(num_classes)).astype(np.int64))
+    return apply(ONE_HOT, (tensor,), {"classes": num_classes})
 
 
 def check_classes(name: str, labels: Array, classes: int, ignore: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Operations that combine the elements along axes: sums, extremes, softmax, running sums."""
+"""Operations that combine the elements along axes: sums, extremes, truths, running sums."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply, variable
-from ..autograd.registry import op
-from ..device import array_module, device_guard
+from ..autograd.graph import Variable, apply
+from ..autograd.registry import Op, op
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import one_axis, some_axes, takes_tensor
 from .elementwise import clone, maximum, minimum
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 __all__ = [
-    "amax", "amin", "argmax", "argmin", "cumsum", "max", "mean", "min", "std", "sum", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "cumsum", "max", "mean", "min", "std", "sum",
+    "var",
 ]  # fmt: skip
 
 Dim = int | Sequence[int] | None
@@ -85,7 +85,7 @@ def total(xp: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     return SUM.on(xp.__name__).value(xp, x, axis=axis, keepdims=keepdims)
 
 
-def in_single(operation: Any, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Tensor:
+def in_single(operation: Op, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Tensor:
     """Apply an operation that adds up; half precision is computed in float32, then rounded."""
     dtype = inputs[0]._data.dtype
     if dtype != HALF:
@@ -227,8 +227,8 @@ STD = op(
 )
 
 
-def _spread_of(
-    operation: Any,
+def _moment(
+    operation: Op,
     x: Tensor,
     dim: Any,
     unbiased: bool | None,
@@ -298,7 +298,7 @@ def var(
     >>> tg.var(tg.tensor([1.0, 2.0, 3.0])).item()
     1.0
     """
-    return _spread_of(VAR, input, dim, unbiased, keepdim, correction)
+    return _moment(VAR, input, dim, unbiased, keepdim, correction)
 
 
 @takes_tensor
@@ -329,7 +329,7 @@ def std(
     >>> tg.std(tg.tensor([1.0, 2.0, 3.0])).item()
     1.0
     """
-    return _spread_of(STD, input, dim, unbiased, keepdim, correction)
+    return _moment(STD, input, dim, unbiased, keepdim, correction)
 
 
 # --- extremes -----------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ AMIN = op(
 )
 
 
-def _extreme(name: str, operation: Any, x: Tensor, dim: Dim, keepdim: bool) -> Tensor:
+def _extreme(name: str, operation: Op, x: Tensor, dim: Dim, keepdim: bool) -> Tensor:
     axis = axes_of(name, x, dim)
     if x._data.ndim and not count(x._data.shape, axis):
         raise ShapeError(f"{name}: no elements to choose from in shape {x._data.shape}, dim {dim}")
@@ -399,21 +399,31 @@ def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return _extreme("amin", AMIN, input, dim, keepdim)
 
 
-def _indices(name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
-    data = x._data
-    axis = None if dim is None else one_axis(name, x._data.shape, dim)
-    if not (data.size if axis is None or not data.ndim else data.shape[axis]):
-        raise ShapeError(f"{name}: no elements to choose from in shape {data.shape}, dim {dim}")
-    xp = array_module(data)
-    with device_guard(data):
-        if not data.ndim:
-            return variable(xp.zeros((), np.int64))
-        if axis is not None and not data.size:
-            # NumPy refuses, though there is nothing to choose for
-            empty = xp.zeros(kept(data.shape, (axis,)), np.int64)
-            return variable(empty if keepdim else empty.squeeze(axis))
-        found = getattr(xp, name)(data, axis=axis, keepdims=keepdim)
-        return variable(xp.asarray(found, dtype=np.int64))
+def _place(xp: Any, of: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
+    if not x.ndim:
+        return xp.zeros((), np.int64)
+    if axis is not None and not x.size:  # NumPy refuses, though there is nothing to choose for
+        empty = xp.zeros(kept(x.shape, (axis,)), np.int64)
+        return empty if keepdims else empty.squeeze(axis)
+    return xp.asarray(of(x, axis=axis, keepdims=keepdims), dtype=np.int64)
+
+
+ARGMAX = op(
+    "argmax",
+    lambda xp, x, *, axis, keepdims: _place(xp, xp.argmax, x, axis, keepdims),
+)
+ARGMIN = op(
+    "argmin",
+    lambda xp, x, *, axis, keepdims: _place(xp, xp.argmin, x, axis, keepdims),
+)
+
+
+def _indices(operation: Op, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    name, shape = operation.name, x._data.shape
+    axis = None if dim is None else one_axis(name, shape, dim)
+    if not (x._data.size if axis is None or not shape else shape[axis]):
+        raise ShapeError(f"{name}: no elements to choose from in shape {shape}, dim {dim}")
+    return apply(operation, (x,), {"axis": axis, "keepdims": keepdim})
 
 
 @takes_tensor
@@ -439,13 +449,13 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     >>> tg.argmax(tg.tensor([[1, 5, 5], [7, 0, 1]]), dim=1)
     tensor([1, 0])
     """
-    return _indices("argmax", input, dim, keepdim)
+    return _indices(ARGMAX, input, dim, keepdim)
 
 
 @takes_tensor
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return where the smallest element is, as int64; the first of several.  See `argmax`."""
-    return _indices("argmin", input, dim, keepdim)
+    return _indices(ARGMIN, input, dim, keepdim)
 
 
 def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
@@ -498,6 +508,41 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the smallest element; with `dim`, a pair (values, indices).  See `max`."""
     return _along("min", argmin, amin, minimum, input, dim, keepdim)
+
+
+# --- truths -------------------------------------------------------------------------------------
+
+ANY = op("any", lambda xp, x, *, axis, keepdims: xp.any(x, axis=axis, keepdims=keepdims))
+ALL = op("all", lambda xp, x, *, axis, keepdims: xp.all(x, axis=axis, keepdims=keepdims))
+
+
+@takes_tensor
+def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Return whether any element is non-zero, or any along the axes `dim`.
+
+    Parameters
+    ----------
+    input, dim, keepdim
+        As for `sum`.
+
+    Returns
+    -------
+    Tensor
+        Of bool; False where there are no elements.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.any(tg.tensor([[0, 2], [0, 0]]), dim=1)
+    tensor([ True, False])
+    """
+    return apply(ANY, (input,), {"axis": axes_of("any", input, dim), "keepdims": keepdim})
+
+
+@takes_tensor
+def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Return whether every element is non-zero, or every one along the axes `dim`; see `any`."""
+    return apply(ALL, (input,), {"axis": axes_of("all", input, dim), "keepdims": keepdim})
 
 
 # --- running sums -------------------------------------------------------------------------------
