@@ -98,7 +98,10 @@ def served(monkeypatch):
 
 # --- every operation ----------------------------------------------------------------------------
 
-SERVED = ("relu", "sigmoid", "max_pool2d", "cross_entropy", "binary_cross_entropy_with_logits")
+SERVED = (
+    "relu", "sigmoid", "max_pool2d", "cross_entropy", "binary_cross_entropy_with_logits",
+    "conv_pool_relu",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -107,3 +107,9 @@ def test_sums_over_rows(shape, dtype):
 def test_the_mean_of_many_squares_keeps_its_digits():
     x = tg.full((1 << 20,), 1.1)
     assert F.mse_loss(x, tg.zeros(1 << 20)).item() == pytest.approx(1.21, rel=3e-7)
+
+
+def test_element_types_are_the_objects_that_fast_paths_look_for():
+    for dtype in (np.float32, np.float64):
+        assert tg.nn.Linear(2, 3).to(dtype).weight.data.dtype is np.dtype(dtype)
+        assert tg.zeros(2, dtype=dtype).data.dtype is np.dtype(dtype)

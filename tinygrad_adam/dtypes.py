@@ -41,7 +41,9 @@ def kind(dtype: Any) -> int:
 def element_type(spec: Any) -> DType:
     """Return the dtype that `spec` names, in this machine's byte order, or raise DTypeError."""
     try:
-        found: DType = np.dtype(spec).newbyteorder("=")
+        found: DType = np.dtype(spec)
+        if not found.isnative:  # else it would be another object, and no longer `is` its like
+            found = found.newbyteorder("=")
     except TypeError:
         raise DTypeError(f"{spec!r} is neither an element type nor a device") from None
     kind(found)

@@ -118,7 +118,7 @@ def _pooled(g: Array) -> Array:
 def _loops(x: Array, w: Array, geo: Geometry) -> Any:
     """Return the compiled loops if they serve this block."""
     fits = (
-        (x.dtype is compiled.SINGLE or x.dtype is compiled.DOUBLE)
+        x.dtype in compiled.FLOATS
         and x.size >= compiled.LEAST
         and w.shape[1] <= FEW_CHANNELS
         and w.shape[2:] == (3, 3)
@@ -143,7 +143,7 @@ def conv_pool_relu(conv: nn.Conv2d, relu: nn.ReLU, pool: nn.MaxPool2d, x: Any) -
         or not isinstance(x, Variable)
         or type(x._data) is not np.ndarray
         or x._data.ndim != 4
-        or x._data.dtype is not w.dtype
+        or x._data.dtype != w.dtype
         or x._data.shape[1] != conv.in_channels
         or (is_grad_enabled() and (x._requires_grad or x._node is not None))
     ):

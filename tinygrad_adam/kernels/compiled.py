@@ -7,6 +7,7 @@ NumPy; the answer to anything else is ``NotImplemented``.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,14 @@ from .switch import compiled
 
 __all__: list[str] = []
 
-SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+SINGLE = np.dtype(np.float32)
+FLOATS = SINGLE, np.dtype(np.float64)
 # From so many elements on the loop is faster than NumPy's passes.
-LEAST = 1024
+LEAST = 2048
 
 
-def loops(size: int) -> Any:
-    """Return the compiled loops for an array of `size` elements, or None."""
-    return compiled("loops", size)
+# The compiled loops for an array of so many elements, or None.
+loops = partial(compiled, "loops")
 
 
 def _flat(x: Array) -> Array:
@@ -41,9 +42,9 @@ def _start(x: Array, *others: Array, gain: int = 1) -> tuple[Any, Any]:
     says how many times as many passes as usual they spare NumPy.
     """
     dtype, strides = x.dtype, x.strides
-    if x.size * gain >= LEAST and (dtype is SINGLE or dtype is DOUBLE):
+    if x.size * gain >= LEAST and dtype in FLOATS:
         for other in others:
-            if other.dtype is not dtype or other.strides != strides or other.shape != x.shape:
+            if other.dtype != dtype or other.strides != strides or other.shape != x.shape:
                 return None, None
         k = loops(x.size)
         if k is not None:
@@ -76,7 +77,7 @@ def relu_slope(F: Any, g: Array, y: Array) -> Any:
 
 def sigmoid(xp: Any, x: Array) -> Any:
     """Return ``1 / (1 + exp(-x))`` in float32."""
-    k, y = _start(x) if x.dtype is SINGLE else (None, None)
+    k, y = _start(x, gain=8) if x.dtype == SINGLE else (None, None)
     if k is None:
         return NotImplemented
     k.sigmoid(_flat(x), _flat(y))
@@ -110,7 +111,7 @@ def images(x: Array) -> Array | None:
 
 def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) -> Any:
     """Return the largest of each window; to `memo` goes which position it has, row by row."""
-    floats = x.dtype is SINGLE or x.dtype is DOUBLE
+    floats = x.dtype in FLOATS
     if x.size < LEAST or not floats or math.prod(win.kernel) > CODES:
         return NotImplemented
     seen, k = images(x), loops(x.size)
@@ -132,7 +133,7 @@ def max_pool2d_slope(
     F: Any, g: Array, x_shape: tuple[int, ...], win: Any, memo: list[Array] | None
 ) -> Any:
     """Return zeros with each element of `g` at its window's chosen place."""
-    if not memo or math.prod(x_shape) < LEAST or not (g.dtype is SINGLE or g.dtype is DOUBLE):
+    if not memo or math.prod(x_shape) < LEAST or g.dtype not in FLOATS:
         return NotImplemented
     code, k = memo[0], loops(g.size)
     chosen = images(code)
@@ -160,7 +161,7 @@ faster("max_pool2d", value=max_pool2d, x=max_pool2d_slope)
 
 def cross_entropy(xp: Any, x: Array, *, index: Array, mean: bool, memo: list[Any]) -> Any:
     """Return the loss of (N, C) logits; to `memo` go their exponentials and the sums of those."""
-    if x.ndim != 2 or x.dtype is not SINGLE or not x.flags.c_contiguous:
+    if x.ndim != 2 or x.dtype != SINGLE or not x.flags.c_contiguous:
         return NotImplemented
     k = loops(x.size)
     if k is None:
@@ -174,7 +175,7 @@ def cross_entropy(xp: Any, x: Array, *, index: Array, mean: bool, memo: list[Any
 def cross_entropy_slope(F: Any, g: Array, index: Array, mean: bool, memo: list[Any]) -> Any:
     """Return the softmax, less 1 at the label, times `g`."""
     k = loops(index.size)
-    if k is None or not memo or memo[0].ndim != 2 or memo[0].dtype is not SINGLE:
+    if k is None or not memo or memo[0].ndim != 2 or memo[0].dtype != SINGLE:
         return NotImplemented
     e, sums = memo
     out = np.empty_like(e)
@@ -189,9 +190,9 @@ def _labels(index: Array) -> Array:
 
 def logit_bce(xp: Any, x: Array, t: Array, *, reduction: str, memo: list[Any]) -> Any:
     """Return the reduced loss of logits; to `memo` goes their sigmoid."""
-    if reduction == "none" or x.dtype is not SINGLE:
+    if reduction == "none" or x.dtype != SINGLE:
         return NotImplemented
-    k, p = _start(x, t, gain=16)
+    k, p = _start(x, t, gain=32)
     if k is None:
         return NotImplemented
     loss = k.logit_bce(_flat(x), _flat(t), _flat(p))
@@ -203,7 +204,7 @@ def logit_bce_slope(F: Any, g: Array, t: Array, reduction: str, memo: list[Any])
     """Return the sigmoid, less the target, times `g`."""
     if not memo:
         return NotImplemented
-    k, out = _start(memo[0], t, gain=16)
+    k, out = _start(memo[0], t, gain=32)
     if k is None:
         return NotImplemented
     share = SINGLE.type(g / t.size if reduction == "mean" else g)
