@@ -24,7 +24,7 @@ import tinygrad_adam as tg
 from tinygrad_adam.autograd import OPS, apply
 from tinygrad_adam.device import CPU
 from tinygrad_adam.ops.conv import Geometry
-from tinygrad_adam.ops.pool import Window
+from tinygrad_adam.ops.window import Window
 
 S = np.s_
 SAME = "same"

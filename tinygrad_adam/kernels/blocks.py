@@ -24,7 +24,7 @@ from ..autograd.vocabulary import on_arrays
 from ..device import Array
 from ..nn.container import TOGETHER
 from ..ops.conv import Geometry
-from ..ops.pool import Window
+from ..ops.window import Window
 from . import compiled
 
 __all__ = ["CONV_POOL_RELU"]

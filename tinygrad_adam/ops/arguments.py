@@ -86,10 +86,6 @@ def operands(name: str, *values: Any, floating: bool = False) -> list[Any]:
     first = array_module(tensors[0]._data)
     if any(array_module(t._data) is not first for t in tensors):
         raise mixed_devices(name, [t._data for t in tensors])
-    if name == "sub" and any(t._data.dtype.kind == "b" for t in tensors):
-        raise DTypeError(
-            "sub: booleans are not subtracted; use logical_not for 1 - mask, or convert with .int()"
-        )
     dtype = result_type(*ready)
     if floating and dtype.kind != "f":
         dtype = get_default_dtype()

@@ -20,7 +20,7 @@ kernel position with slices (im2col), then one matrix product per image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..autograd.graph import apply
@@ -29,6 +29,7 @@ from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import integer, pair, same_type
 from .reduce import total
+from .window import Window
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -44,75 +45,57 @@ class Geometry(NamedTuple):
     dilation: tuple[int, int]
     groups: int
 
-    def out_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
-        """Return (P, Q) for an image of (H, W)."""
-        p, q = (
-            (n + 2 * pad - d * (k - 1) - 1) // s + 1
-            for n, k, s, pad, d in zip(
-                size, kernel, self.stride, self.padding, self.dilation, strict=True
-            )
-        )
-        return p, q
+    def window(self, kernel: tuple[int, ...]) -> Window:
+        """Return the window that a kernel of (K, L) looks through."""
+        k, l = kernel  # noqa: E741  the axis letter
+        return Window((k, l), self.stride, self.padding, self.dilation)
 
-    def taps(
-        self, kernel: tuple[int, int], out: tuple[int, int]
-    ) -> Iterator[tuple[int, int, slice, slice]]:
-        """Yield each kernel position with the rows and columns of the padded image it meets."""
-        (sy, sx), (dy, dx) = self.stride, self.dilation
-        for k in range(kernel[0]):
-            rows = slice(k * dy, k * dy + sy * (out[0] - 1) + 1, sy)
-            for l in range(kernel[1]):  # noqa: E741  the axis letter
-                yield k, l, rows, slice(l * dx, l * dx + sx * (out[1] - 1) + 1, sx)
+    def out_size(self, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, int]:
+        """Return (P, Q) for an image of (H, W)."""
+        return self.window(kernel).out_size(size)
 
 
 # --- the plain version --------------------------------------------------------------------------
 
 
-def _patches(
-    xp: Any, x: Array, kernel: tuple[int, int], out: tuple[int, int], geo: Geometry
-) -> Array:
+def _patches(xp: Any, x: Array, kernel: tuple[int, ...], geo: Geometry) -> Array:
     """Return (N, groups, C/groups*K*L, P*Q): the patch under each output position."""
-    n, c, h, w = x.shape
-    (py, px), (k, l) = geo.padding, kernel  # noqa: E741
-    if py or px:
-        padded = xp.zeros((n, c, h + 2 * py, w + 2 * px), x.dtype)
-        padded[:, :, py : py + h, px : px + w] = x
-        x = padded
-    cols = xp.empty((n, c, k, l, *out), x.dtype)
-    for i, j, rows, columns in geo.taps(kernel, out):
-        cols[:, :, i, j] = x[:, :, rows, columns]
-    return cols.reshape(n, geo.groups, c // geo.groups * k * l, out[0] * out[1])
+    (n, c), window = x.shape[:2], geo.window(kernel)
+    p, q = window.out_size(x.shape[2:])
+    cols = xp.empty((n, c, math.prod(kernel), p, q), x.dtype)
+    padded = window.bordered(xp, x)
+    for t, index in enumerate(window.slices(x.shape[2:])):
+        cols[:, :, t] = padded[index]
+    return cols.reshape(n, geo.groups, c // geo.groups * math.prod(kernel), p * q)
 
 
 def _conv2d(
     xp: Any, x: Array, w: Array, b: Array | None, *, geo: Geometry, memo: Any = None
 ) -> Array:
     n, o, kernel = x.shape[0], w.shape[0], w.shape[2:]
-    out = geo.out_size(x.shape[2:], kernel)
-    cols = _patches(xp, x, kernel, out, geo)
+    cols = _patches(xp, x, kernel, geo)
     y = xp.matmul(w.reshape(geo.groups, o // geo.groups, -1), cols)
-    y = y.reshape(n, o, *out)
+    y = y.reshape(n, o, *geo.out_size(x.shape[2:], kernel))
     return y if b is None else y + b.reshape(1, -1, 1, 1)
 
 
 def _conv2d_input(xp: Any, v: Array, w: Array, *, x_size: tuple[int, ...], geo: Geometry) -> Array:
-    n, c, h, wide = x_size
-    o, kernel = w.shape[0], w.shape[2:]
-    (py, px), out = geo.padding, v.shape[2:]
-    wt = xp.swapaxes(w.reshape(geo.groups, o // geo.groups, -1), 1, 2)
-    cols = xp.matmul(wt, v.reshape(n, geo.groups, o // geo.groups, out[0] * out[1]))
-    cols = cols.reshape(n, c, *kernel, *out)
-    x = xp.zeros((n, c, h + 2 * py, wide + 2 * px), v.dtype)
-    for i, j, rows, columns in geo.taps(kernel, out):
-        x[:, :, rows, columns] += cols[:, :, i, j]
-    return x[:, :, py : py + h, px : px + wide]
+    (n, c), out, window = x_size[:2], v.shape[2:], geo.window(w.shape[2:])
+    each = w.shape[0] // geo.groups
+    wt = xp.swapaxes(w.reshape(geo.groups, each, -1), 1, 2)
+    cols = xp.matmul(wt, v.reshape(n, geo.groups, each, math.prod(out)))
+    cols = cols.reshape(n, c, math.prod(window.kernel), *out)
+    x = xp.zeros(window.outer(x_size), v.dtype)
+    for t, index in enumerate(window.slices(x_size[2:])):
+        x[index] += cols[:, :, t]
+    return x[window.inner(x_size)]
 
 
 def _conv2d_weight(
     xp: Any, x: Array, v: Array, *, w_size: tuple[int, int, int, int], geo: Geometry
 ) -> Array:
     n, o = v.shape[:2]
-    cols = _patches(xp, x, w_size[2:], v.shape[2:], geo)
+    cols = _patches(xp, x, w_size[2:], geo)
     per_image = xp.matmul(
         v.reshape(n, geo.groups, o // geo.groups, cols.shape[3]), xp.swapaxes(cols, 2, 3)
     )
@@ -247,9 +230,9 @@ def conv2d(
     dilate = pair("conv2d", "dilation", dilation, 1)
     geo = Geometry(steps, read_padding("conv2d", padding, w[2:], steps, dilate), dilate, groups)
     if min(geo.out_size(x[2:], w[2:])) < 1:
-        reach = tuple(d * (k - 1) + 1 for d, k in zip(dilate, w[2:], strict=True))
-        size = tuple(n + 2 * p for n, p in zip(x[2:], geo.padding, strict=True))
+        window = geo.window(w[2:])
         raise ShapeError(
-            f"conv2d: the kernel spans {reach} pixels but the padded image has {size} {sides}"
+            f"conv2d: the kernel spans {window.reach()} pixels but the padded image has "
+            f"{window.outer(x[2:])} {sides}"
         )
     return apply(CONV2D, (input, weight, bias), {"geo": geo, "memo": []})

@@ -75,11 +75,15 @@ def unary(
     return _named(quick.unary(operation, function), name, doc)
 
 
-def binary(operation: Op, *, doc: str, floating: bool = False) -> Binary:
+def binary(
+    operation: Op, *, doc: str, floating: bool = False, check: Callable[..., None] | None = None
+) -> Binary:
     """Return the function that runs `operation` on two operands, promoted as PyTorch does."""
     name = operation.name
 
     def function(input: Any, other: Any) -> Any:
+        if check is not None:
+            check(input, other)
         return apply(operation, operands(name, input, other, floating=floating))
 
     if operation.smooth_inputs != 0b11:
@@ -100,8 +104,19 @@ add = binary(
     op("add", lambda xp, a, b: a + b, a=lambda F, g: g, b=lambda F, g: g),
     doc="Return ``input + other`` with broadcasting.",
 )
+
+
+def _no_truths(*operands: Any) -> None:
+    arrays = [v for v in operands if hasattr(v, "dtype") and not isinstance(v, np.generic)]
+    if any(v.dtype.kind == "b" for v in arrays):
+        raise DTypeError(
+            "sub: booleans are not subtracted; use logical_not for 1 - mask, or convert with .int()"
+        )
+
+
 sub = binary(
     op("sub", lambda xp, a, b: a - b, a=lambda F, g: g, b=lambda F, g: -g),
+    check=_no_truths,
     doc="Return ``input - other`` with broadcasting.",
 )
 mul = binary(

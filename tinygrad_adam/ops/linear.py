@@ -73,24 +73,17 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return reshape(out, shape)
 
 
-def _linear(xp: Any, x: Any, w: Any, b: Any, *, inner: bool) -> Any:
+def _linear(xp: Any, x: Any, w: Any, b: Any, *, memo: Any = None) -> Any:
     y = xp.matmul(x, w.T)
     if b is not None:
         y += b
     return y
 
 
-def _linear_in_x(F: Any, g: Any, w: Any, inner: bool) -> Any:
-    if not inner:
-        return F.matmul(g, w)
-    # x has the batch innermost in memory (it left a convolution): give its gradient the same order
-    return F.mT(F.matmul(F.mT(w), F.mT(g)))
-
-
 LINEAR = op(
     "linear",
     _linear,
-    x=_linear_in_x,
+    x=lambda F, g, w: F.matmul(g, w),
     w=lambda F, g, x: F.matmul(F.mT(g), x),
     b=lambda F, g: F.sum(g, axis=(0,), keepdims=False),
 )
@@ -138,7 +131,5 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is not None and bias._data.shape != (w[0],):
         raise ShapeError(f"linear: bias must be ({w[0]},) for weight {w}, got {bias._data.shape}")
     flat = input if len(x) == 2 else reshape(input, (math.prod(x[:-1]), x[-1]))
-    flags = flat._data.flags
-    inner = bool(flags.f_contiguous and not flags.c_contiguous)
-    y = apply(LINEAR, (flat, weight, bias), {"inner": inner})
+    y = apply(LINEAR, (flat, weight, bias), {"memo": []})
     return y if len(x) == 2 else reshape(y, (*x[:-1], w[0]))

@@ -11,7 +11,7 @@ A window's gradient goes to its first largest element.  Spreading (`max_pool2d_g
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..device import Array
 from ..errors import DTypeError, ShapeError
 from .arguments import pair
 from .reduce import in_single
+from .window import Window
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -29,55 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["avg_pool2d", "max_pool2d"]
 
 
-class Window(NamedTuple):
-    """Size, steps and border of the windows; each pair is (vertical, horizontal)."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-
-    def out_size(self, size: tuple[int, ...]) -> tuple[int, int]:
-        """Return (P, Q) for an image of (H, W)."""
-        p, q = (
-            (n + 2 * pad - k) // s + 1
-            for n, k, s, pad in zip(size, self.kernel, self.stride, self.padding, strict=True)
-        )
-        return p, q
-
-    def slices(self, size: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
-        """Yield, per window position, the index into padded images that picks it everywhere."""
-        p, q = self.out_size(size)
-        (sy, sx) = self.stride
-        for k in range(self.kernel[0]):
-            for l in range(self.kernel[1]):  # noqa: E741  the axis letter
-                yield (..., slice(k, k + sy * (p - 1) + 1, sy), slice(l, l + sx * (q - 1) + 1, sx))
-
-    def overlap(self) -> bool:
-        """Whether a pixel can belong to two windows."""
-        return self.kernel[0] > self.stride[0] or self.kernel[1] > self.stride[1]
-
-    def inner(self, size: tuple[int, ...]) -> tuple[Any, ...]:
-        """Return the index of the image inside its border."""
-        (py, px), (h, w) = self.padding, size[-2:]
-        return (..., slice(py, py + h), slice(px, px + w))
-
-
-def _bordered(xp: Any, x: Array, win: Window, value: float) -> Array:
-    """Return `x` with a border of `value`, in its memory order; `x` itself without padding."""
-    if win.padding == (0, 0):
-        return x
-    (py, px), (n, c, h, w) = win.padding, x.shape
-    y = xp.empty_like(x, shape=(n, c, h + 2 * py, w + 2 * px))
-    y.fill(value)
-    y[win.inner((h, w))] = x
-    return y
-
-
 # --- the largest of each window -----------------------------------------------------------------
 
 
 def _max_pool2d(xp: Any, x: Array, *, win: Window, memo: list[Array] | None = None) -> Array:
-    padded = _bordered(xp, x, win, -float("inf"))
+    padded = win.bordered(xp, x, -float("inf"))
     y = None
     for index in win.slices(x.shape[2:]):
         y = padded[index].copy(order="K") if y is None else xp.maximum(y, padded[index], out=y)
@@ -86,11 +43,10 @@ def _max_pool2d(xp: Any, x: Array, *, win: Window, memo: list[Array] | None = No
 
 def _choices(xp: Any, x: Array, y: Array, win: Window) -> Iterator[tuple[tuple[Any, ...], Array]]:
     """Yield per window position its index and where it is the one chosen, the first largest."""
-    padded = _bordered(xp, x, win, -float("inf"))
+    padded = win.bordered(xp, x, -float("inf"))
     border = None
     if padded is not x:
-        border = xp.ones(padded.shape[2:], dtype=bool)
-        border[win.inner(x.shape[2:])] = False
+        border = win.bordered(xp, xp.zeros(x.shape[2:], dtype=bool), True)
     undecided = xp.ones_like(y, dtype=bool)
     for index in win.slices(x.shape[2:]):
         smaller = padded[index] < y  # in a window with a NaN nothing is: the first is chosen
@@ -115,19 +71,18 @@ def _only(xp: Any, v: Array, chosen: Array, out: Array | None = None) -> Array:
 
 def _max_pool2d_grad(xp: Any, v: Array, x: Array, top: Array, *, win: Window) -> Array:
     """Return zeros like `x` with each element of `v` at its window's chosen place."""
-    (h, w), (py, px) = x.shape[2:], win.padding
-    out = xp.zeros_like(x, shape=(*x.shape[:2], h + 2 * py, w + 2 * px))
+    out = xp.zeros_like(x, shape=win.outer(x.shape))
     for index, chosen in _choices(xp, x, top, win):
         if win.overlap():
             out[index] += _only(xp, v, chosen)
         else:
             _only(xp, v, chosen, out=out[index])
-    return out[win.inner((h, w))] if py or px else out
+    return out if out.shape == x.shape else out[win.inner(x.shape)]
 
 
 def _max_pool2d_pick(xp: Any, v: Array, x: Array, top: Array, *, win: Window) -> Array:
     """Return, per window, the element of `v` (shaped like `x`) at its chosen place."""
-    padded = _bordered(xp, v, win, 0.0)
+    padded = win.bordered(xp, v)
     out = xp.zeros_like(top)
     for index, chosen in _choices(xp, x, top, win):
         out += _only(xp, padded[index], chosen)
@@ -154,37 +109,34 @@ MAX_POOL2D_PICK = op(
 # --- the mean of each window --------------------------------------------------------------------
 
 
-def _share(xp: Any, shape: tuple[int, ...], dtype: Any, win: Window, include_pad: bool) -> Any:
+def _weights(xp: Any, shape: tuple[int, ...], dtype: Any, win: Window, include_pad: bool) -> Any:
     """Return a pixel's weight in each window: a number, or (P, Q) if the border counts not."""
     area = win.kernel[0] * win.kernel[1]
     if include_pad or win.padding == (0, 0):
         return 1 / area
-    inside = xp.zeros(tuple(n + 2 * p for n, p in zip(shape[2:], win.padding, strict=True)), dtype)
-    inside[win.inner(shape[2:])] = 1
+    inside = win.bordered(xp, xp.ones(shape[2:], dtype))
     return 1 / sum(inside[index] for index in win.slices(shape[2:]))
 
 
 def _avg_pool2d(xp: Any, x: Array, *, win: Window, include_pad: bool) -> Array:
-    padded = _bordered(xp, x, win, 0.0)
+    padded = win.bordered(xp, x)
     y = None
     for index in win.slices(x.shape[2:]):
         if y is None:
             y = padded[index].copy(order="K")
         else:
             y += padded[index]
-    return y * _share(xp, x.shape, x.dtype, win, include_pad)
+    return y * _weights(xp, x.shape, x.dtype, win, include_pad)
 
 
 def _avg_pool2d_grad(
     xp: Any, v: Array, *, x_size: tuple[int, ...], win: Window, include_pad: bool
 ) -> Array:
-    n, c, h, w = x_size
-    py, px = win.padding
-    part = v * _share(xp, x_size, v.dtype, win, include_pad)
-    out = xp.zeros_like(v, shape=(n, c, h + 2 * py, w + 2 * px))
-    for index in win.slices((h, w)):
+    part = v * _weights(xp, x_size, v.dtype, win, include_pad)
+    out = xp.zeros_like(v, shape=win.outer(x_size))
+    for index in win.slices(x_size[2:]):
         out[index] += part
-    return out[win.inner((h, w))] if py or px else out
+    return out if out.shape == x_size else out[win.inner(x_size)]
 
 
 AVG_POOL2D = op(

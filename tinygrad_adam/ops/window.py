@@ -1,0 +1,61 @@
+"""How a window, or a kernel, moves over images; for convolution and pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..device import Array
+
+
+class Window(NamedTuple):
+    """Size, steps, border and spacing of the windows; each pair is (vertical, horizontal)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+
+    def reach(self) -> tuple[int, int]:
+        """Return how many pixels a window spans."""
+        p, q = (d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        return p, q
+
+    def outer(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape (..., H, W) of images with their border."""
+        (*rest, h, w), (py, px) = shape, self.padding
+        return (*rest, h + 2 * py, w + 2 * px)
+
+    def inner(self, shape: tuple[int, ...]) -> tuple[Any, ...]:
+        """Return the index of the image (..., H, W) inside its border."""
+        (h, w), (py, px) = shape[-2:], self.padding
+        return (..., slice(py, py + h), slice(px, px + w))
+
+    def bordered(self, xp: Any, x: Array, value: float = 0.0) -> Array:
+        """Return `x` with a border of `value`, in its memory order; `x` itself without padding."""
+        if self.padding == (0, 0):
+            return x
+        y = xp.empty_like(x, shape=self.outer(x.shape))
+        y.fill(value)
+        y[self.inner(x.shape)] = x
+        return y
+
+    def out_size(self, size: tuple[int, ...]) -> tuple[int, int]:
+        """Return (P, Q) for an image of (H, W)."""
+        p, q = (
+            (n - r) // s + 1
+            for n, r, s in zip(self.outer(size), self.reach(), self.stride, strict=True)
+        )
+        return p, q
+
+    def slices(self, size: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
+        """Yield, per window position, the index into bordered images that picks it everywhere."""
+        (sy, sx), (dy, dx), (p, q) = self.stride, self.dilation, self.out_size(size)
+        for k in range(self.kernel[0]):
+            rows = slice(k * dy, k * dy + sy * (p - 1) + 1, sy)
+            for l in range(self.kernel[1]):  # noqa: E741  the axis letter
+                yield (..., rows, slice(l * dx, l * dx + sx * (q - 1) + 1, sx))
+
+    def overlap(self) -> bool:
+        """Whether a pixel can belong to two windows."""
+        return self.kernel[0] > self.stride[0] or self.kernel[1] > self.stride[1]
