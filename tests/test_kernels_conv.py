@@ -27,7 +27,7 @@ PARTS = ("conv2d", "conv2d_input", "conv2d_weight")
 
 @pytest.fixture(autouse=True)
 def _everything_is_served():
-    """Also tiny arrays and few channels; memory that is read before it is written holds NaN."""
+    """Also what is tiny, thin or narrow; memory that is read before it is written holds NaN."""
     aligned = direct._aligned
 
     def poisoned(size):
@@ -35,7 +35,7 @@ def _everything_is_served():
         array[:] = np.nan
         return array
 
-    with mock.patch.multiple(direct, LEAST=1, FEW=0, _aligned=poisoned):
+    with mock.patch.multiple(direct, LEAST=1, FEW=0, SHORT=0, _aligned=poisoned):
         yield
 
 
@@ -136,12 +136,12 @@ def test_an_infinite_weight_reaches_only_the_pixels_it_saw():
 
 
 @compiled
-@pytest.mark.parametrize("shape", [(0, 3, 5, 5), (2, 0, 5, 5)])
-def test_nothing_to_do(shape):
-    x, w = np.ones(shape, np.float32), np.ones((8, shape[1], 3, 3), np.float32)
-    b = np.arange(8, dtype=np.float32)
+@pytest.mark.parametrize(("n", "c", "o"), [(0, 3, 8), (2, 0, 8), (2, 3, 0)])
+def test_nothing_to_do(n, c, o):
+    x, w = np.ones((n, c, 5, 5), np.float32), np.ones((o, c, 3, 3), np.float32)
+    b = np.arange(o, dtype=np.float32)
     geo = Geometry((1, 1), (0, 0), (1, 1), 1)
-    v = np.ones((shape[0], 8, 3, 3), np.float32)
+    v = np.ones((n, o, 3, 3), np.float32)
     for part in PARTS:
         fast, plain = both(part, x, w, b, v, geo)
         np.testing.assert_array_equal(plain if fast is NotImplemented else fast, plain)
@@ -150,7 +150,14 @@ def test_nothing_to_do(shape):
 @compiled
 @pytest.mark.parametrize(
     "change",
-    [{"stride": (1, 2)}, {"groups": 2}, {"dtype": np.float64}, {"LEAST": 1 << 30}, {"FEW": 17}],
+    [
+        {"stride": (1, 2)},
+        {"groups": 2},
+        {"dtype": np.float64},
+        {"LEAST": 1 << 30},
+        {"FEW": 17},
+        {"SHORT": 9},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_other_cases_are_left_to_the_next_version(change):
@@ -287,6 +294,8 @@ assert vectors.LANES == {lanes}, vectors.LANES
 rng = np.random.default_rng(0)
 x, w, v = (rng.standard_normal(s, np.float32) for s in ((9, 5, 8, 7), (11, 5, 3, 2), (9, 11, 8, 8)))
 geo, direct.LEAST = Geometry((1, 1), (1, 1), (1, 1), 1), 1
+direct.SHORT = 0
+assert direct._loops() is not None
 for name, args, how in (
     ("conv2d", (x, w, None), {{}}),
     ("conv2d_input", (v, w), {{"x_size": x.shape}}),

@@ -28,9 +28,9 @@ from .switch import ENOUGH, compiled
 __all__ = ["conv2d", "conv2d_input", "conv2d_weight"]
 
 # Multiplications from which compiled loops pay.
-LEAST = 1 << 17
-# With fewer channels to write, most of a block of them would be idle.
-FEW = 5
+LEAST = 1 << 19
+# With fewer channels to write, or shorter rows in vectors, most of a block would be idle.
+FEW, SHORT = 5, 0.6
 # Elements of a row of the output's gradient, and kernel positions, that stay in the caches.
 PIECE, POSITIONS = 1024, 288
 # Multiplications handed to a thread at a time: some 50 microseconds, which starting it is worth.
@@ -141,16 +141,22 @@ def _convolved(images: Images, shifts: Array, w: Array, b: Array | None, out: An
     return y.reshape(o, p, q, n).transpose(3, 0, 1, 2)
 
 
-def _serves(a: Array, b: Array, channels: int, work: int, geo: Any) -> bool:
-    """Tell whether the compiled loops serve a case: `work` multiplications for `channels`."""
-    return (
-        work >= LEAST
-        and channels >= FEW
-        and a.dtype == b.dtype == np.float32
-        and geo.stride == (1, 1)
-        and geo.groups == 1
-        and _loops() is not None
-    )
+def _serves(a: Array, b: Array, y_size: tuple[int, ...], depth: int, geo: Any) -> bool:
+    """Tell whether the compiled loops serve a case: (N, O, P, Q) sums of `depth` products."""
+    n, channels, _, q = y_size
+    work = math.prod(y_size) * depth
+    if (
+        work < LEAST
+        or channels < FEW
+        or a.dtype != np.float32
+        or b.dtype != np.float32
+        or geo.stride != (1, 1)
+        or geo.groups != 1
+    ):
+        return False
+    # A product counts as the 64th of an element, which it takes as long as.
+    loops = compiled("vectors", work >> 6)
+    return loops is not None and n * q >= SHORT * loops.LANES
 
 
 def conv2d(
@@ -162,10 +168,9 @@ def conv2d(
     """
     n, c = x.shape[:2]
     p, q = geo.out_size(x.shape[2:], w.shape[2:])
-    work = n * p * q * w.size
-    if not _serves(x, w, len(w), work, geo):
+    if not _serves(x, w, (n, len(w), p, q), math.prod(w.shape[1:]), geo):
         return NotImplemented
-    images = _padded(x, geo.padding, _threads(work))
+    images = _padded(x, geo.padding, _threads(n * p * q * w.size))
     if memo is not None:
         memo[:] = [images]
     shifts = _shifts(images[1:], c, w.shape[2:], geo.dilation)
@@ -189,11 +194,14 @@ def conv2d_input(
     o, kernel = w.shape[0], w.shape[2:]
     (dy, dx), (py, px) = geo.dilation, geo.padding
     border = dy * (kernel[0] - 1) - py, dx * (kernel[1] - 1) - px
-    work = n * h * wide * w.size
     # An infinite weight times the border would be a NaN at pixels that this weight never saw.
-    if min(border) < 0 or not _serves(v, w, w.shape[1], work, geo) or not np.isfinite(w).all():
+    if (
+        min(border) < 0
+        or not _serves(v, w, tuple(x_size), o * math.prod(kernel), geo)
+        or not np.isfinite(w).all()
+    ):
         return NotImplemented
-    images = _padded(v, border, _threads(work))
+    images = _padded(v, border, _threads(n * h * wide * w.size))
     if memo is not None:
         inside = images.flat[border[0] * images.row + border[1] * images.pixel :]
         memo[1:] = [v, images._replace(flat=inside)]
@@ -206,10 +214,10 @@ def conv2d_weight(
     xp: Any, x: Array, v: Array, *, w_size: tuple[int, int, int, int], geo: Any
 ) -> Array:
     """Return the gradient of `conv2d` in its kernels, given that of its output, `v`."""
-    work = v[:, 0].size * math.prod(w_size)
-    if not _serves(x, v, w_size[0], work, geo):
+    depth = math.prod(w_size[1:])
+    if not _serves(x, v, v.shape, depth, geo):
         return NotImplemented
-    threads = _threads(work)
+    threads = _threads(v.size * depth)
     images, gradient = _padded(x, geo.padding, threads), _padded(v, (0, 0), threads)
     return _correlated(images, gradient, v.shape, w_size, geo)
 
