@@ -553,6 +553,17 @@ def test_real_sizes_give_the_same_bits():
         np.testing.assert_array_equal(np.concatenate(pieces), p.data.ravel())
 
 
+def test_small_parameters_share_a_buffer_that_fits_the_cache(plain, monkeypatch):
+    monkeypatch.setattr(update, "CHUNK_BYTES", 64)
+    params = [param(np.ones(n), np.float32) for n in (8, 7, 20, 2, 8)]
+    optimizer = optim.Adam(params)
+    drive(optimizer, params, [[np.ones(p.shape) for p in params]] * 3)
+    bases = [optimizer.state[p]["exp_avg"].base for p in params]
+    assert bases[0] is bases[1]
+    assert bases[3] is bases[4]
+    assert len({id(base) for base in bases}) == 3
+
+
 def test_small_parameters_share_one_buffer_from_the_third_step_on(plain):
     params = [param(np.ones(n)) for n in (3, 4, 5)]
     optimizer = optim.Adam(params)
@@ -619,6 +630,10 @@ def test_replaced_state_arrays_are_used():
     drive(optimizer, params, [ones])
     for p in params:
         np.testing.assert_allclose(optimizer.state[p]["exp_avg"], 0.1)
+    for p in params:
+        optimizer.state[p] = {**optimizer.state[p], "step": 100}
+    drive(optimizer, params, [ones])
+    assert [optimizer.state[p]["step"] for p in params] == [101, 101]
 
 
 @pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}])
@@ -806,6 +821,15 @@ def test_constant_refuses_negative_rates():
         schedules.Constant(-0.1)
 
 
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_a_rate_too_large_for_the_type_gives_infinity(size):
+    p = param(np.ones(size), np.float32)
+    optimizer = optim.SGD([p], lr=1e39)
+    with np.errstate(all="raise"):
+        drive(optimizer, [p], [[np.ones(size)]])
+    assert (p.data == -np.inf).all()
+
+
 @pytest.mark.parametrize("rate", [-0.1, math.nan, math.inf, "fast"])
 def test_bad_rates_of_a_schedule_change_nothing(rate):
     p = param([1.0])
@@ -877,7 +901,7 @@ def test_a_rule_that_is_not_elementwise_gets_whole_arrays(monkeypatch):
         np.multiply(g, c.lr / np.linalg.norm(g), out=s)
         p -= s
 
-    shapes = [(3, 4), (5,), (20, 30)]
+    shapes = [(3,), (5,), (20, 30)]
     params = [param(np.zeros(shape), np.float32) for shape in shapes]
     optimizer = optimizer_of(normed)(params)
     drive(optimizer, params, [[np.ones(shape) for shape in shapes]] * 4)

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -601,6 +602,17 @@ def test_a_number_for_one_element():
     scalar = np.zeros(())
     arrays.Adam().update(scalar, np.float64(2.0))
     np.testing.assert_allclose(scalar, -0.001)
+
+
+def test_gradients_are_let_go():
+    class Gradient(np.ndarray):
+        """An array that can be referred to weakly."""
+
+    optimizer, w, g = arrays.SGD(), np.zeros(2), np.ones(2).view(Gradient)
+    optimizer.update(w, g)
+    held = weakref.ref(g)
+    del g
+    assert held() is None
 
 
 def test_momentum_may_be_switched_on():

@@ -161,19 +161,16 @@ class ArrayOptimizer:
         if len(values) != len(self._valid) or not all(map(is_, values, self._valid)):
             checked(self.settings, dict(zip(self.settings, values, strict=True)))
             self._valid = values
-        record = self._by_id.get(id(params))
-        if record is None or record.array is not params:
-            record = self._by_memory.get(_memory(params)) or _Record(params, self._under)
+        record = self._by_id.get(id(params)) or self._by_memory.get(_memory(params))
+        record = record or _Record(params, self._under)
         if record.settings is not self._valid:
             record.group.update(self._group())
             record.settings = self._valid
         if record.tensor.data is not params:
             record.tensor.data = params
         record.tensor._grad = Tensor(grads)  # which `step` checks
-        try:
-            record.optimizer.step()
-        finally:
-            record.tensor.grad = None
+        record.optimizer.step()
+        record.tensor.grad = None
         self._last = record
         if self.t == 1:
             self._register(record)

@@ -390,7 +390,6 @@ class Optimizer:
             group.update(loaded)
         self.state.clear()
         self.state.update(state)
-        self._executor = Executor()
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
