@@ -219,7 +219,7 @@ BAD = {
                         ["max_pool2d", "(3, 3)"]),
     "max_pool2d size": ([f(1, 1, 2, 2)], lambda x: F.max_pool2d(x, 3), ShapeError,
                         ["(3, 3)", "(2, 2)"]),
-    "max_pool2d padding": ([f(1, 1, 4, 4)], lambda x: F.max_pool2d(x, 2, padding=2), ShapeError,
+    "max_pool2d padding": ([f(1, 1, 4, 4)], lambda x: F.max_pool2d(x, 2, padding=2), ArgumentError,
                            ["(2, 2)", "padding"]),
     "max_pool2d integers": ([f(1, 1, 2, 2).long()], lambda x: F.max_pool2d(x, 2), DTypeError,
                             ["max_pool2d", "int64"]),

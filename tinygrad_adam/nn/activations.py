@@ -5,12 +5,13 @@ The computing is in `tinygrad_adam.nn.functional`.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from ..ops.arguments import fraction, integer
 from ..ops.shape import flatten
 from ..tensor import Tensor
-from . import functional as F
+from . import functional
 from .module import Module
 
 __all__ = [
@@ -49,7 +50,17 @@ class Flatten(Module):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
-class ReLU(Module):
+class _Elementwise(Module):
+    """An activation without settings."""
+
+    function: ClassVar[Callable[[Tensor], Tensor]]
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the activation, of the input's shape."""
+        return type(self).function(input)
+
+
+class ReLU(_Elementwise):
     """``max(x, 0)``, element by element.
 
     Examples
@@ -59,12 +70,10 @@ class ReLU(Module):
     [0.0, 2.0]
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the activation, of the input's shape."""
-        return F.relu(input)
+    function = functional.relu
 
 
-class Sigmoid(Module):
+class Sigmoid(_Elementwise):
     """``1 / (1 + exp(-x))``, element by element.
 
     Examples
@@ -74,12 +83,10 @@ class Sigmoid(Module):
     [0.5]
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the activation, of the input's shape."""
-        return F.sigmoid(input)
+    function = functional.sigmoid
 
 
-class Tanh(Module):
+class Tanh(_Elementwise):
     """Hyperbolic tangent, element by element.
 
     Examples
@@ -89,9 +96,7 @@ class Tanh(Module):
     [0.0]
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the activation, of the input's shape."""
-        return F.tanh(input)
+    function = functional.tanh
 
 
 class _AlongDim(Module):
@@ -118,7 +123,7 @@ class Softmax(_AlongDim):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return probabilities, of the input's shape."""
-        return F.softmax(input, self.dim)
+        return functional.softmax(input, self.dim)
 
 
 class LogSoftmax(_AlongDim):
@@ -133,7 +138,7 @@ class LogSoftmax(_AlongDim):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return log probabilities, of the input's shape."""
-        return F.log_softmax(input, self.dim)
+        return functional.log_softmax(input, self.dim)
 
 
 class Identity(Module):
@@ -185,7 +190,7 @@ class Dropout(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the thinned input, of the same shape."""
-        return F.dropout(input, self.p, training=self.training)
+        return functional.dropout(input, self.p, training=self.training)
 
     def extra_repr(self) -> str:
         """Return the settings as `repr` prints them."""

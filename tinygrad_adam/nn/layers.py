@@ -12,12 +12,11 @@ import numpy as np
 
 from ..device import to_device
 from ..dtypes import float_type
-from ..errors import ArgumentError
 from ..ops.arguments import integer, pair
-from ..ops.conv import read_padding
+from ..ops.conv import read_groups, read_padding
+from ..ops.pool import read_window
 from ..tensor import Tensor
-from . import functional as F
-from . import init
+from . import functional, init
 from .module import Module
 from .parameter import Parameter
 
@@ -82,7 +81,7 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
-        return F.linear(input, self.weight, self.bias)
+        return functional.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Return the settings as `repr` prints them."""
@@ -154,12 +153,7 @@ class Conv2d(Module):
         self.dilation = pair("Conv2d", "dilation", dilation, 1)
         widths = read_padding("Conv2d", padding, self.kernel_size, self.stride, self.dilation)
         self.padding = padding if isinstance(padding, str) else widths
-        self.groups = integer("Conv2d", "groups", groups, 1)
-        if self.in_channels % self.groups or self.out_channels % self.groups:
-            raise ArgumentError(
-                f"Conv2d: groups must divide both channel counts, got groups={self.groups}, "
-                f"in_channels={self.in_channels}, out_channels={self.out_channels}"
-            )
+        self.groups = read_groups("Conv2d", groups, self.in_channels, self.out_channels)
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         self.weight = _blank("Conv2d", shape, device, dtype)
         offset = _blank("Conv2d", shape[:1], device, dtype) if bias else None
@@ -172,7 +166,7 @@ class Conv2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, out_channels, H', W')``."""
-        return F.conv2d(
+        return functional.conv2d(
             input,
             self.weight,
             self.bias,
@@ -200,15 +194,8 @@ class _Pool2d(Module):
 
     def __init__(self, kernel_size: Size2d, stride: Size2d | None, padding: Size2d) -> None:
         super().__init__()
-        name = type(self).__name__
-        self.kernel_size = pair(name, "kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else pair(name, "stride", stride, 1)
-        self.padding = pair(name, "padding", padding, 0)
-        if any(2 * pad > size for pad, size in zip(self.padding, self.kernel_size, strict=True)):
-            raise ArgumentError(
-                f"{name}: padding may be at most half the kernel size, "
-                f"got padding={self.padding} and kernel_size={self.kernel_size}"
-            )
+        window = read_window(type(self).__name__, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding, _ = window
 
     def extra_repr(self) -> str:
         """Return the settings as `repr` prints them."""
@@ -248,7 +235,9 @@ class MaxPool2d(_Pool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, C, H', W')``."""
-        return F.max_pool2d(input, self.kernel_size, stride=self.stride, padding=self.padding)
+        return functional.max_pool2d(
+            input, self.kernel_size, stride=self.stride, padding=self.padding
+        )
 
 
 class AvgPool2d(_Pool2d):
@@ -290,7 +279,7 @@ class AvgPool2d(_Pool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, C, H', W')``."""
-        return F.avg_pool2d(
+        return functional.avg_pool2d(
             input,
             self.kernel_size,
             stride=self.stride,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ..errors import ArgumentError, DTypeError
+from ..errors import DTypeError
 from ..ops.arguments import fraction, integer
+from ..ops.loss import read_reduction
 from ..tensor import Tensor
-from . import functional as F
+from . import functional
 from .module import Module
 
 __all__ = [
@@ -23,15 +25,18 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 class _Loss(Module):
-    """A loss with its reduction over the batch."""
+    """A loss, the function that computes it, and the attributes that are its settings."""
 
-    def __init__(self, reduction: Reduction) -> None:
+    function: ClassVar[Callable[..., Tensor]]
+    settings: ClassVar[tuple[str, ...]] = ("reduction",)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, input: Tensor, target: Tensor) -> Tensor: ...
+
+    def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
-        if reduction not in ("mean", "sum", "none"):
-            raise ArgumentError(
-                f"{type(self).__name__}: reduction is 'mean', 'sum' or 'none', got {reduction!r}"
-            )
-        self.reduction: Reduction = reduction
+        self.reduction: Reduction = read_reduction(type(self).__name__, reduction)
 
     def _buffer(self, name: str, values: Any) -> None:
         """Keep weights as a buffer, so that they move with the model."""
@@ -41,6 +46,11 @@ class _Loss(Module):
                 f"{type(values).__name__}; use tg.tensor({name}, dtype=tg.float32)"
             )
         self.register_buffer(name, None if values is None else values.detach())
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `input` against `target`."""
+        settings = {name: getattr(self, name) for name in self.settings}
+        return type(self).function(input, target, **settings)
 
     def extra_repr(self) -> str:
         """Return the settings as `repr` prints them."""
@@ -67,12 +77,7 @@ class MSELoss(_Loss):
     2.0
     """
 
-    def __init__(self, *, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of `input` against `target`, of the same shape."""
-        return F.mse_loss(input, target, reduction=self.reduction)
+    function = functional.mse_loss
 
 
 class L1Loss(_Loss):
@@ -87,12 +92,7 @@ class L1Loss(_Loss):
     1.0
     """
 
-    def __init__(self, *, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of `input` against `target`, of the same shape."""
-        return F.l1_loss(input, target, reduction=self.reduction)
+    function = functional.l1_loss
 
 
 class BCELoss(_Loss):
@@ -121,15 +121,13 @@ class BCELoss(_Loss):
     0.6931
     """
 
+    function = functional.binary_cross_entropy
+    settings = ("reduction", "weight")
     weight: Tensor | None
 
     def __init__(self, weight: Any = None, *, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self._buffer("weight", weight)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of probabilities `input` against `target` in [0, 1]."""
-        return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -159,25 +157,17 @@ class BCEWithLogitsLoss(_Loss):
     0.6931
     """
 
+    function = functional.binary_cross_entropy_with_logits
+    settings = ("reduction", "weight", "pos_weight")
     weight: Tensor | None
     pos_weight: Tensor | None
 
     def __init__(
         self, weight: Any = None, *, reduction: Reduction = "mean", pos_weight: Any = None
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self._buffer("weight", weight)
         self._buffer("pos_weight", pos_weight)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of logits `input` against `target` in [0, 1]."""
-        return F.binary_cross_entropy_with_logits(
-            input,
-            target,
-            weight=self.weight,
-            pos_weight=self.pos_weight,
-            reduction=self.reduction,
-        )
 
 
 class NLLLoss(_Loss):
@@ -206,6 +196,8 @@ class NLLLoss(_Loss):
     1.0
     """
 
+    function = functional.nll_loss
+    settings = ("reduction", "weight", "ignore_index")
     weight: Tensor | None
 
     def __init__(
@@ -215,19 +207,9 @@ class NLLLoss(_Loss):
         ignore_index: int = -100,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index)
         self._buffer("weight", weight)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of log probabilities ``(N, C, ...)`` against labels ``(N, ...)``."""
-        return F.nll_loss(
-            input,
-            target,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-        )
 
 
 class CrossEntropyLoss(_Loss):
@@ -259,6 +241,8 @@ class CrossEntropyLoss(_Loss):
     2.3026
     """
 
+    function = functional.cross_entropy
+    settings = ("reduction", "weight", "ignore_index", "label_smoothing")
     weight: Tensor | None
     label_smoothing: float
 
@@ -270,18 +254,7 @@ class CrossEntropyLoss(_Loss):
         reduction: Reduction = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index)
         self.label_smoothing = fraction("CrossEntropyLoss", "label_smoothing", label_smoothing)
         self._buffer("weight", weight)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of logits ``(N, C, ...)`` against labels or class probabilities."""
-        return F.cross_entropy(
-            input,
-            target,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-        )

@@ -126,6 +126,16 @@ CONV2D_WEIGHT = op(
 # --- the public function ------------------------------------------------------------------------
 
 
+def read_groups(name: str, groups: Any, inputs: int, outputs: int) -> int:
+    """Return into how many groups the channels are split."""
+    n = integer(name, "groups", groups, 1)
+    if inputs % n or outputs % n:
+        raise ArgumentError(
+            f"{name}: groups={n} must divide the {inputs} input and {outputs} output channels"
+        )
+    return n
+
+
 def read_padding(
     name: str,
     padding: Any,
@@ -214,12 +224,7 @@ def conv2d(
         raise DTypeError(f"conv2d: needs floats, got {input._data.dtype}; convert with .float()")
     if min(w[2:]) < 1:
         raise ShapeError(f"conv2d: the kernel has no elements; each side must be >= 1 {sides}")
-    groups = integer("conv2d", "groups", groups, 1)
-    if x[1] % groups or w[0] % groups:
-        raise ArgumentError(
-            f"conv2d: groups={groups} must divide the {x[1]} input and {w[0]} output channels "
-            f"{sides}"
-        )
+    groups = read_groups("conv2d", groups, x[1], w[0])
     if w[1] * groups != x[1]:
         raise ShapeError(
             f"conv2d: weight expects {w[1] * groups} input channels but x has {x[1]} {sides}"

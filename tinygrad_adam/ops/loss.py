@@ -35,7 +35,7 @@ __all__ = [
 
 def _check(name: str, input: Any, target: Any, reduction: str) -> None:
     """Raise unless prediction and target are floats of one type, shape and device."""
-    _check_reduction(name, reduction)
+    read_reduction(name, reduction)
     _check_floats(name, input)
     same_type(name, input=input, target=target)
     x, t = input._data, target._data
@@ -81,9 +81,11 @@ def _check_class_weight(name: str, input: Any, weight: Any, classes: int) -> Non
         raise ShapeError(f"{name}: weight must be ({classes},), got {weight._data.shape}")
 
 
-def _check_reduction(name: str, reduction: str) -> None:
+def read_reduction(name: str, reduction: Any) -> Any:
+    """Return `reduction` if it is one."""
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"{name}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+    return reduction
 
 
 def _check_not_empty(name: str, x: Any, reduction: str) -> None:
@@ -409,7 +411,7 @@ def nll_loss(
     >>> tg.nn.functional.nll_loss(logp, tg.tensor([0, 3])).item()
     1.386...
     """
-    _check_reduction("nll_loss", reduction)
+    read_reduction("nll_loss", reduction)
     integer("nll_loss", "ignore_index", ignore_index)
     _check_floats("nll_loss", input)
     _check_labels("nll_loss", input, target, weight, ignore_index)
@@ -499,7 +501,7 @@ def cross_entropy(
     1000.0
     """
     name = "cross_entropy"
-    _check_reduction(name, reduction)
+    read_reduction(name, reduction)
     fraction(name, "label_smoothing", label_smoothing)
     integer(name, "ignore_index", ignore_index)
     _check_floats(name, input)

@@ -19,7 +19,7 @@ from ..autograd.graph import Variable, apply
 from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..device import Array
-from ..errors import DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import pair
 from .reduce import in_single
 from .window import Window
@@ -156,24 +156,30 @@ AVG_POOL2D_GRAD = op(
 # --- the public functions -----------------------------------------------------------------------
 
 
+def read_window(name: str, kernel_size: Any, stride: Any, padding: Any) -> Window:
+    """Return the window that the settings of a pooling mean."""
+    kernel = pair(name, "kernel_size", kernel_size, 1)
+    steps = kernel if stride is None else pair(name, "stride", stride, 1)
+    win = Window(kernel, steps, pair(name, "padding", padding, 0))
+    if any(2 * p > k for p, k in zip(win.padding, kernel, strict=True)):
+        raise ArgumentError(
+            f"{name}: padding {win.padding} may be at most half of kernel_size {kernel}, "
+            "or a window would see nothing but border"
+        )
+    return win
+
+
 def _window(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> Window:
     if not isinstance(x, Variable) or x._data.dtype.kind != "f":
         got = getattr(x, "dtype", type(x).__name__)
         raise DTypeError(f"{name}: needs a Tensor of floats, got {got}; convert with .float()")
-    kernel = pair(name, "kernel_size", kernel_size, 1)
-    steps = kernel if stride is None else pair(name, "stride", stride, 1)
-    win = Window(kernel, steps, pair(name, "padding", padding, 0))
-    shape = x._data.shape
+    win, shape = read_window(name, kernel_size, stride, padding), x._data.shape
     if len(shape) != 4:
         raise ShapeError(f"{name}: x must be (N, C, H, W) or (C, H, W), got {shape}")
-    if any(2 * p > k for p, k in zip(win.padding, kernel, strict=True)):
-        raise ShapeError(
-            f"{name}: padding {win.padding} may be at most half of kernel_size {kernel}, "
-            "or a window would see nothing but border"
-        )
     if min(win.out_size(shape[2:])) < 1:
         raise ShapeError(
-            f"{name}: a {kernel} window does not fit into {shape[2:]} with padding {win.padding}"
+            f"{name}: a {win.kernel} window does not fit into {shape[2:]} with padding "
+            f"{win.padding}"
         )
     return win
 
