@@ -586,6 +586,8 @@ for name, dim in itertools.product(("any", "all"), (None, 0, (0, 1))):
     values(f"{name}:{dim}-keep", call(name, dim=dim, keepdim=dim is not None), [[0.0, np.nan, 0]])
 values("any:none", call("any", dim=0), np.zeros((0, 3)))
 values("all:none", call("all", dim=0), np.zeros((0, 3)))
+for p in (0.0, 1.0):
+    values(f"dropout:{p}", functional("dropout", p=p), [[1.0, -2.0]])
 values("one_hot", functional("one_hot", num_classes=4), [[0, 3], [1, 1]])
 values("one_hot:counted", functional("one_hot"), [2, 0, 4])
 values("add:integers", call("add"), ROWS, [1, 2, 3])

@@ -18,7 +18,7 @@ from .autograd.memory import part_of, parts_of, take_over
 from .autograd.mode import is_grad_enabled
 from .device import array_module, device_guard
 from .dtypes import kind
-from .errors import DTypeError, ShapeError, TinygradError
+from .errors import DTypeError, ShapeError
 from .ops import elementwise as ew
 from .ops.index import getitem, setitem
 from .ops.move import cast
@@ -48,10 +48,10 @@ def assign_item(t: Tensor, index: Any, value: Any) -> None:
         origin = part_of(value)
         if origin is not None and origin[0] is t and _same_index(origin[1], index):
             return
-    _assign(t, index, value)
+    _assign(t, index, value, "setitem")
 
 
-def _assign(t: Tensor, index: Any, value: Any, node: Node | None = None) -> None:
+def _assign(t: Tensor, index: Any, value: Any, name: str, node: Node | None = None) -> None:
     """Assign to a part of this tensor, whose live parts then are parts of the result.
 
     With a `node`, which made `value`, all of the tensor is assigned to.
@@ -59,12 +59,12 @@ def _assign(t: Tensor, index: Any, value: Any, node: Node | None = None) -> None
     recorded = is_grad_enabled() and (_requires_grad(t) or _requires_grad(value))
     parts = parts_of(t) if recorded else None
     if not parts:
-        setitem(t, index, value)
+        setitem(t, index, value, name)
     else:
         # They follow below, so they are no obstacle.
         aliases, t._aliases = t._aliases, None
         try:
-            setitem(t, index, value)
+            setitem(t, index, value, name)
         finally:
             t._aliases = aliases
     if node is not None:
@@ -82,14 +82,11 @@ def _replace(t: Tensor, name: str, value: Any) -> Tensor:
     node = value._node if isinstance(value, Variable) else None
     recorded = is_grad_enabled() and (_requires_grad(t) or node is not None)
     origin = part_of(t) if recorded else None
-    try:
-        if origin is not None:
-            base, index = origin
-            _assign(base, index, value)
-        else:
-            _assign(t, ..., value, node)
-    except TinygradError as error:
-        raise type(error)(str(error).replace("setitem", name, 1)) from None
+    if origin is not None:
+        base, index = origin
+        _assign(base, index, value, name)
+    else:
+        _assign(t, ..., value, name, node)
     return t
 
 

@@ -249,7 +249,7 @@ SETITEM = op(
 )
 
 
-def setitem(input: Any, index: Any, value: Any) -> None:
+def setitem(input: Tensor, index: Any, value: Any, name: str = "setitem") -> None:
     """Write `value` into `input` at `index`, in place; gradients follow.
 
     What was there before gets no gradient any more, and `value` gets that of its place.  Where the
@@ -263,6 +263,8 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         As for `getitem`.
     value : Tensor or number
         Broadcast to the indexed part, and cast to the element type of `input`.
+    name : str
+        What the errors call this.
 
     Raises
     ------
@@ -282,17 +284,17 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     tensor([0., 2., 2.])
     """
     data = input._data
-    part, places = _resolved(index, data, "setitem")
+    part, places = _resolved(index, data, name)
     v = value
     if not isinstance(v, Variable):
-        v = variable(v if hasattr(v, "dtype") else _value(v, data.dtype))
+        v = variable(v if hasattr(v, "dtype") else _value(name, v, data.dtype))
     if v._data.ndim == 0 and device_of(v._data) != device_of(data):
         v = variable(to_device(v._data, device_of(data)), None)
     if not same_device(v._data, data):
-        raise mixed_devices("setitem", [data, v._data])
+        raise mixed_devices(name, [data, v._data])
     if v._data.dtype.kind == "f" and data.dtype.kind != "f":
         raise DTypeError(
-            f"setitem: {v._data.dtype} values do not go into a {data.dtype} tensor; "
+            f"{name}: {v._data.dtype} values do not go into a {data.dtype} tensor; "
             "convert one side first"
         )
     recording = is_grad_enabled() and (
@@ -301,12 +303,12 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     if recording:
         if input._requires_grad and input._node is None:
             raise InPlaceError(
-                "setitem: a leaf tensor that requires a gradient cannot be changed in place while "
+                f"{name}: a leaf tensor that requires a gradient cannot be changed in place while "
                 "gradients are recorded; do it under no_grad(), or assign into a clone()"
             )
         if other_aliases(input):
             raise InPlaceError(
-                f"setitem: this {data.shape} tensor shares its memory with another tensor, whose "
+                f"{name}: this {data.shape} tensor shares its memory with another tensor, whose "
                 "gradient would become wrong; assign into a clone(), or under no_grad()"
             )
         v = cast(v, data.dtype)
@@ -315,7 +317,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
             view = data[part]
             target = view[places] if places else view
     except IndexError as error:
-        raise OutOfRangeError(f"setitem: {error} (shape {data.shape})") from error
+        raise OutOfRangeError(f"{name}: {error} (shape {data.shape})") from error
     try:
         np.broadcast_shapes(v._data.shape, target.shape)
         fits = v._data.size == 1 or _reaches(v._data.shape, target.shape)
@@ -323,7 +325,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         fits = False
     if not fits:
         raise ShapeError(
-            f"setitem: a value of shape {v._data.shape} does not fit the indexed part, "
+            f"{name}: a value of shape {v._data.shape} does not fit the indexed part, "
             f"{target.shape}"
         )
     extra = v._data.ndim - target.ndim
@@ -335,7 +337,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         node = apply(SETITEM, (input, v), settings)._node
     if not is_writable(data):
         raise InPlaceError(
-            f"setitem: this {data.shape} tensor is a read-only view (expand, broadcast_to); "
+            f"{name}: this {data.shape} tensor is a read-only view (expand, broadcast_to); "
             "assign into a clone()"
         )
     with device_guard(data):
@@ -345,15 +347,15 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         take_over(input, node)
 
 
-def _value(value: Any, dtype: Any) -> Array:
+def _value(name: str, value: Any, dtype: Any) -> Array:
     """Return a number or nested list as an array of type `dtype`."""
     try:
         kind(np.asarray(value).dtype)
         return np.asarray(value, dtype=dtype)
     except ValueError as error:
-        raise ShapeError(f"setitem: {error}") from error
+        raise ShapeError(f"{name}: {error}") from error
     except OverflowError as error:
-        raise ArgumentError(f"setitem: {error}") from error
+        raise ArgumentError(f"{name}: {error}") from error
 
 
 def _reaches(small: tuple[int, ...], big: tuple[int, ...]) -> bool:

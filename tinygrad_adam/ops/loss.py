@@ -10,12 +10,13 @@ import numpy as np
 from ..autograd.explain import mixed_devices
 from ..autograd.graph import Variable, apply, variable
 from ..autograd.registry import op
-from ..device import Array, array_module, device_guard, same_device
+from ..device import Array, same_device
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from .arguments import fraction, integer, same_type
 from .elementwise import abs as absolute
-from .elementwise import add, mul, sub, where
-from .index import check_classes, gather
+from .elementwise import add, mul, ne, sub, where
+from .index import check_classes, gather, getitem
+from .move import cast
 from .reduce import in_single, mean, sum, total
 from .shape import reshape, squeeze, unsqueeze
 from .softmax import log_softmax
@@ -321,8 +322,7 @@ def binary_cross_entropy_with_logits(
         if weight is None and reduction != "none":
             return in_single(LOGIT_BCE, (input, target), {"reduction": reduction, "memo": []})
         return _reduced(apply(LOGIT_BCE, (input, target), whole), weight, reduction)
-    with device_guard(target._data):
-        zero = variable(target._data * 0)
+    zero = mul(variable(target._data), 0)
     softplus = apply(LOGIT_BCE, (-input, zero), whole)  # ln(1 + e^-x)
     emphasis = (pos_weight - 1) * target + 1
     return _reduced((1 - target) * input + emphasis * softplus, weight, reduction)
@@ -428,28 +428,32 @@ def _nll(
         one = _nll(logp, target, weight, ignore, reduction)
         return squeeze(one, 0) if reduction == "none" else one
     t = target._data
-    xp = array_module(t)
-    with device_guard(t):
-        kept = t != ignore
-        # a GPU is not asked whether there are any: that would wait for it
-        masked = not isinstance(t, np.ndarray) or not bool(kept.all())
-        labels = xp.where(kept, t, 0) if masked else t
-        share: Any = None
-        if weight is not None or masked:
-            share = variable(_shares(kept, labels, weight, logp._data.dtype))
-    loss = -squeeze(gather(logp, 1, variable(xp.expand_dims(labels, 1))), 1)
-    if share is None:
-        return _reduced(loss, None, reduction)
-    loss = mul(where(variable(kept), loss, 0.0), share)
-    if reduction == "mean":
-        return sum(loss) / sum(share)
-    return _reduced(loss, None, reduction)
+    # a GPU is not asked whether any is ignored: that would wait for it
+    if weight is None and isinstance(t, np.ndarray) and not (t == ignore).any():
+        return _reduced(_picked(logp, variable(t)), None, reduction)
+    kept, labels, share = _shares(target, weight, ignore, logp._data.dtype)
+    loss = where(kept, _picked(logp, labels), 0.0)
+    return _averaged(mul(loss, share), share, reduction)
 
 
-def _shares(kept: Array, labels: Array, weight: Any, dtype: Any) -> Array:
-    """Return what each sample counts: its class's weight, or nothing where it is not kept."""
-    counts = kept.astype(dtype)
-    return counts if weight is None else counts * weight._data[labels]
+def _picked(logp: Tensor, labels: Tensor) -> Tensor:
+    return -squeeze(gather(logp, 1, unsqueeze(labels, 1)), 1)
+
+
+def _shares(
+    target: Tensor, weight: Tensor | None, ignore: int, dtype: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which samples are kept, their labels, and what each counts: its class's weight."""
+    kept = ne(target, ignore)
+    labels = where(kept, target, 0)
+    share = cast(kept, dtype)
+    if weight is not None:
+        share = mul(share, getitem(variable(weight._data), labels))
+    return kept, labels, share
+
+
+def _averaged(loss: Tensor, share: Tensor, reduction: str) -> Tensor:
+    return sum(loss) / sum(share) if reduction == "mean" else _reduced(loss, None, reduction)
 
 
 def cross_entropy(
@@ -551,13 +555,6 @@ def _uniform(
     logp: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reduction: str, axis: int
 ) -> Tensor:
     """Return the loss against all classes at once, for label smoothing."""
-    loss = -sum(_per_class(logp, weight, axis), axis)
-    t = target._data
-    with device_guard(t):
-        kept = t != ignore
-        labels = array_module(t).where(kept, t, 0)
-        share: Any = variable(_shares(kept, labels, weight, logp._data.dtype))
-    loss = where(variable(kept), loss, 0.0)
-    if reduction != "mean":
-        return _reduced(loss, None, reduction)
-    return sum(loss) / sum(share)
+    kept, _, share = _shares(target, weight, ignore, logp._data.dtype)
+    loss = where(kept, -sum(_per_class(logp, weight, axis), axis), 0.0)
+    return _averaged(loss, share, reduction)
