@@ -7,8 +7,8 @@ kernel's shape.  A row of the output is the sum over that table of a weight time
 gradient in the images is a convolution of the output's with the kernel turned round; the gradient
 in the kernel is, for each shift, the product of two runs.
 
-The loops are in `tinygrad_adam.kernels.vectors`, compiled by Numba: float32, stride 1, one group.
-All else is left to the next version.
+The loops are in `tinygrad_adam.kernels.vectors`, compiled by Numba: float32, one group, and
+for the gradient in the images stride 1.  All else is left to the next version.
 """
 
 from __future__ import annotations
@@ -46,22 +46,26 @@ def _threads(work: int) -> int:
 
 
 class Images(NamedTuple):
-    """Images between zeros, (H, C, W, N) in one run of memory, with the steps along H, C and W."""
+    """Images between zeros, (H, C, W, N) in one run of memory, with the steps along H, C and W.
+
+    Where the kernel moves by `stride` columns, a row is (stride, W / stride, N), so that what it
+    meets from one step to the next still lies side by side; `phase` is the step along the first.
+    """
 
     flat: Array
     row: int
     channel: int
+    phase: int
     pixel: int
 
 
 @lru_cache(64)
-def _shifts(
-    steps: tuple[int, int, int], channels: int, kernel: tuple[int, int], dilation: tuple[int, int]
-) -> Array:
+def _shifts(steps: tuple[int, ...], channels: int, kernel: tuple[int, int], geo: Any) -> Array:
     """Return how far away the pixels under each (channel, kernel position) of `Images` are."""
-    row, channel, pixel = steps
+    row, channel, phase, pixel = steps
     c, k, l = np.ogrid[:channels, : kernel[0], : kernel[1]]  # noqa: E741  the axis letter
-    shifts: Array = c * channel + k * (dilation[0] * row) + l * (dilation[1] * pixel)
+    columns, phases = np.divmod(l * geo.dilation[1], geo.stride[1])
+    shifts: Array = c * channel + k * (geo.dilation[0] * row) + phases * phase + columns * pixel
     return shifts.ravel()
 
 
@@ -72,7 +76,7 @@ def _aligned(size: int) -> Array:
     return raw[skip : skip + size]
 
 
-def _padded(x: Array, border: tuple[int, int], threads: int) -> Images:
+def _padded(x: Array, border: tuple[int, int], threads: int, stride: int = 1) -> Images:
     """Return (N, C, H, W) between zeros: a copy, unless they lie in memory as the loops want them.
 
     The loops read, but do not use, the rest of two vectors behind a row; and where channels are a
@@ -81,25 +85,29 @@ def _padded(x: Array, border: tuple[int, int], threads: int) -> Images:
     n, c, h, w = x.shape
     (py, px), behind = border, 2 * _loops().LANES
     inner = x.transpose(1, 2, 3, 0)
-    if not (py or px or n % behind) and h * w * n % 512 and inner.flags.c_contiguous:
-        return Images(inner.reshape(-1), w * n, h * w * n, n)
-    height, width = h + 2 * py, w + 2 * px
-    channel = width * n + -width * n % 16
-    if channel % 512 == 0:
-        channel += 32
-    flat = _aligned(height * c * channel + behind)
-    rows = flat[: height * c * channel].reshape(height, c, channel)
-    pixels = rows[:, :, : width * n].reshape(height, c, width, n)
+    as_it_is = not (py or px or n % behind) and h * w * n % 512 and stride == 1
+    if as_it_is and inner.flags.c_contiguous:
+        return Images(inner.reshape(-1), w * n, h * w * n, w * n, n)
+    height, width = h + 2 * py, -(-(w + 2 * px) // stride)
+    phase = width * n + -width * n % 16
+    if stride * phase % 512 == 0:
+        phase += 32
+    flat = _aligned(height * c * stride * phase + behind)
+    rows = flat[: height * c * stride * phase].reshape(height, c, stride, phase)
+    pixels = rows[..., : width * n].reshape(height, c, stride, width, n)
     pixels[:py] = pixels[py + h :] = 0
-    inner, xt = pixels[py : py + h], x.transpose(2, 1, 3, 0)
+    xt = x.transpose(2, 1, 3, 0)
 
     def copy(start: int, stop: int) -> None:
-        some = inner[start:stop]
-        some[:, :, :px] = some[:, :, px + w :] = 0
-        some[:, :, px : px + w] = xt[start:stop]
+        for i in range(stride):
+            some, before = pixels[py + start : py + stop, :, i], max(0, -(-(px - i) // stride))
+            columns = xt[start:stop, :, i + before * stride - px :: stride]
+            after = before + columns.shape[2]
+            some[:, :, :before] = some[:, :, after:] = 0
+            some[:, :, before:after] = columns
 
     share(copy, h, 1 + h // 8, threads)
-    return Images(flat, c * channel, channel, n)
+    return Images(flat, c * stride * phase, stride * phase, phase, n)
 
 
 def _packed(w: Array, b: Array | None) -> tuple[Array, Array, tuple[int, int]]:
@@ -124,16 +132,17 @@ def _packed(w: Array, b: Array | None) -> tuple[Array, Array, tuple[int, int]]:
     return np.concatenate(packed), start, (big, small)
 
 
-def _convolved(images: Images, shifts: Array, w: Array, b: Array | None, out: Any) -> Array:
+def _convolved(images: Images, w: Array, b: Array | None, out: Any, geo: Any) -> Array:
     """Return the convolution as (N, O, P, Q), given (P, Q, N)."""
-    p, q, n = out
+    (p, q, n), step = out, geo.stride[0]
+    shifts = _shifts(images[1:], w.shape[1], w.shape[2:], geo)
     loops, o, row = _loops(), len(w), q * n
     weights, start, blocks = _packed(w, b)
     y = _aligned(o * p * row)
 
     def write(start_row: int, stop_row: int) -> None:
         loops.convolve_rows(
-            images.flat, shifts, weights, start, y, images.row, (o, p, row), blocks,
+            images.flat, shifts, weights, start, y, step * images.row, (o, p, row), blocks,
             (start_row, stop_row),
         )  # fmt: skip
 
@@ -150,7 +159,6 @@ def _serves(a: Array, b: Array, y_size: tuple[int, ...], depth: int, geo: Any) -
         or channels < FEW
         or a.dtype != np.float32
         or b.dtype != np.float32
-        or geo.stride != (1, 1)
         or geo.groups != 1
     ):
         return False
@@ -166,15 +174,14 @@ def conv2d(
 
     To `memo` go the padded images.
     """
-    n, c = x.shape[:2]
+    n = len(x)
     p, q = geo.out_size(x.shape[2:], w.shape[2:])
     if not _serves(x, w, (n, len(w), p, q), math.prod(w.shape[1:]), geo):
         return NotImplemented
-    images = _padded(x, geo.padding, _threads(n * p * q * w.size))
+    images = _padded(x, geo.padding, _threads(n * p * q * w.size), geo.stride[1])
     if memo is not None:
         memo[:] = [images]
-    shifts = _shifts(images[1:], c, w.shape[2:], geo.dilation)
-    return _convolved(images, shifts, w, b, (p, q, n))
+    return _convolved(images, w, b, (p, q, n), geo)
 
 
 def conv2d_input(
@@ -197,6 +204,7 @@ def conv2d_input(
     # An infinite weight times the border would be a NaN at pixels that this weight never saw.
     if (
         min(border) < 0
+        or geo.stride != (1, 1)
         or not _serves(v, w, tuple(x_size), o * math.prod(kernel), geo)
         or not np.isfinite(w).all()
     ):
@@ -206,8 +214,7 @@ def conv2d_input(
         inside = images.flat[border[0] * images.row + border[1] * images.pixel :]
         memo[1:] = [v, images._replace(flat=inside)]
     turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
-    shifts = _shifts(images[1:], o, kernel, geo.dilation)
-    return _convolved(images, shifts, turned, None, (h, wide, n))
+    return _convolved(images, turned, None, (h, wide, n), geo)
 
 
 def conv2d_weight(
@@ -218,7 +225,8 @@ def conv2d_weight(
     if not _serves(x, v, v.shape, depth, geo):
         return NotImplemented
     threads = _threads(v.size * depth)
-    images, gradient = _padded(x, geo.padding, threads), _padded(v, (0, 0), threads)
+    images = _padded(x, geo.padding, threads, geo.stride[1])
+    gradient = _padded(v, (0, 0), threads)
     return _correlated(images, gradient, v.shape, w_size, geo)
 
 
@@ -228,10 +236,11 @@ def _correlated(images: Images, gradient: Images, v_size: Any, w_size: Any, geo:
     taps, rows = loops.TAPS, loops.ROWS
     # whole blocks of positions and of channels: the last of each is repeated
     places = np.minimum(np.arange(depth + -depth % taps), depth - 1)
-    shifts = _shifts(images[1:], c, (k, l), geo.dilation)[places]
+    shifts = _shifts(images[1:], c, (k, l), geo)[places]
     channels = np.minimum(np.arange(o + -o % rows), o - 1) * gradient.channel
     parts = -(-row // PIECE)
     piece = PIECE if parts == 1 else -(-row // (parts * loops.LANES)) * loops.LANES
+    steps = geo.stride[0] * images.row, gradient.row
     threads = _threads(p * row * o * depth)
     band = POSITIONS if threads == 1 else POSITIONS // 3  # more pieces than threads
     bands = -(-len(shifts) // band)
@@ -244,7 +253,7 @@ def _correlated(images: Images, gradient: Images, v_size: Any, w_size: Any, geo:
             at = shifts[left : left + band]
             out = np.empty((rows, len(at)), np.float32)
             loops.correlate_rows(
-                images.flat, at, gradient.flat, channels, (images.row, gradient.row),
+                images.flat, at, gradient.flat, channels, steps,
                 (p, row, piece), sums, out.reshape(-1), first,
             )  # fmt: skip
             w[first : first + rows, left : left + band] = out
