@@ -123,7 +123,7 @@ def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) 
     if win.kernel == win.stride == (2, 2) and win.padding == (0, 0):
         k.max_pool_2x2(seen, images(y), images(code))
     else:
-        k.max_pool(seen, images(y), images(code), *win)
+        k.max_pool(seen, images(y), images(code), *win[:3])
     if memo is not None:
         memo[:] = [code]
     return y
@@ -140,7 +140,7 @@ def max_pool2d_slope(
     if chosen is None or k is None:
         return NotImplemented
     out = np.empty_like(code, dtype=g.dtype, shape=x_shape)
-    k.max_pool_slope(images(ordered_as(code, g)), chosen, images(out), *win)
+    k.max_pool_slope(images(ordered_as(code, g)), chosen, images(out), *win[:3])
     return out
 
 
