@@ -180,6 +180,18 @@ def test_max_pool(window, data):
     assert y.shape == plain_y.shape
 
 
+def test_windows_that_leave_one_pixel_of_an_image():
+    for order in "CN":
+        x = spread(weights((40, 1, 2, 2)), order)
+
+        def run(x=x):
+            y, gradients = value_and_gradients(lambda t: F.max_pool2d(t, 2), [x], [0])
+            return [y, *gradients]
+
+        for mine, theirs in zip(*both(run), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
 def test_a_choice_of_numpy_is_understood_by_the_loops():
     x = tg.from_numpy(weights((2, 3, 4, 4), np.float32)).requires_grad_()
     gradients = []
@@ -355,6 +367,12 @@ OPTIMIZERS = {
 }
 
 
+def held(optimizer):
+    """Return the arrays of the optimiser's state."""
+    state = [a for s in optimizer.state_dict()["state"].values() for a in s.values()]
+    return [a.data if isinstance(a, tg.Tensor) else np.asarray(a) for a in state]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers(name, dtype):
@@ -367,9 +385,7 @@ def test_optimizers(name, dtype):
             for p in params:
                 p.grad = tg.from_numpy(np.asarray(rng.randn(*p.shape), dtype))
             optimizer.step()
-        state = [a for s in optimizer.state_dict()["state"].values() for a in s.values()]
-        arrays = [a.data if isinstance(a, tg.Tensor) else np.asarray(a) for a in state]
-        return [*(p.data.copy() for p in params), *arrays]
+        return [*(p.data.copy() for p in params), *held(optimizer)]
 
     same(*both(run), dtype)
 
@@ -383,7 +399,7 @@ def test_optimizers_on_bad_gradients(name, bad):
         for g in (1.0, bad, 1.0):
             p.grad = tg.tensor([g, 1.0, 0.5])
             optimizer.step()
-        return [p.data]
+        return [p.data, *held(optimizer)]
 
     same(*both(run), np.float32)
 

@@ -100,30 +100,42 @@ faster("sigmoid", value=sigmoid, x=sigmoid_slope)
 # --- pooling ------------------------------------------------------------------------------------
 
 
-def images(x: Array) -> Array | None:
-    """Return (N, C, H, W) as dense (planes, H, W, images), a view, whichever is innermost."""
+def planes(x: Array, innermost: bool) -> Array:
+    """Return (N, C, H, W) as contiguous (planes, H, W, images), of all images or of one."""
     n, c, h, w = x.shape
-    batch_innermost = x.transpose(1, 2, 3, 0)
-    if batch_innermost.flags.c_contiguous:
-        return batch_innermost
-    return x.reshape(n * c, h, w, 1) if x.flags.c_contiguous else None
+    if innermost:
+        return np.ascontiguousarray(x.transpose(1, 2, 3, 0))
+    return np.ascontiguousarray(x).reshape(n * c, h, w, 1)
+
+
+def _empty(shape: tuple[int, ...], innermost: bool, dtype: Any) -> tuple[Array, Array]:
+    """Return a new array (N, C, H, W), and its `planes`."""
+    n, c, h, w = shape
+    if innermost:
+        flat = np.empty((c, h, w, n), dtype)
+        return flat.transpose(3, 0, 1, 2), flat
+    flat = np.empty((n * c, h, w, 1), dtype)
+    return flat.reshape(shape), flat
+
+
+def _innermost(x: Array) -> bool:
+    return bool(x.transpose(1, 2, 3, 0).flags.c_contiguous)
 
 
 def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) -> Any:
     """Return the largest of each window; to `memo` goes which position it has, row by row."""
-    floats = x.dtype in FLOATS
-    if x.size < LEAST or not floats or math.prod(win.kernel) > CODES:
+    k = loops(x.size) if x.size >= LEAST and x.dtype in FLOATS else None
+    if k is None or win.dilation != (1, 1) or math.prod(win.kernel) > CODES:
         return NotImplemented
-    seen, k = images(x), loops(x.size)
-    if seen is None or k is None:
-        return NotImplemented
+    innermost = _innermost(x)
     shape = (*x.shape[:2], *win.out_size(x.shape[2:]))
-    y = np.empty_like(x, shape=shape)
-    code = np.empty_like(x, shape=shape, dtype=np.uint8)
+    y, y_planes = _empty(shape, innermost, x.dtype)
+    code, code_planes = _empty(shape, innermost, np.uint8)
+    seen = planes(x, innermost)
     if win.kernel == win.stride == (2, 2) and win.padding == (0, 0):
-        k.max_pool_2x2(seen, images(y), images(code))
+        k.max_pool_2x2(seen, y_planes, code_planes)
     else:
-        k.max_pool(seen, images(y), images(code), *win[:3])
+        k.max_pool(seen, y_planes, code_planes, win.kernel, win.stride, win.padding)
     if memo is not None:
         memo[:] = [code]
     return y
@@ -133,24 +145,15 @@ def max_pool2d_slope(
     F: Any, g: Array, x_shape: tuple[int, ...], win: Any, memo: list[Array] | None
 ) -> Any:
     """Return zeros with each element of `g` at its window's chosen place."""
-    if not memo or math.prod(x_shape) < LEAST or g.dtype not in FLOATS:
+    fits = memo and math.prod(x_shape) >= LEAST and g.dtype in FLOATS
+    k = loops(g.size) if fits else None
+    if k is None or not memo:
         return NotImplemented
-    code, k = memo[0], loops(g.size)
-    chosen = images(code)
-    if chosen is None or k is None:
-        return NotImplemented
-    out = np.empty_like(code, dtype=g.dtype, shape=x_shape)
-    k.max_pool_slope(images(ordered_as(code, g)), chosen, images(out), *win[:3])
+    innermost = _innermost(memo[0])
+    out, out_planes = _empty(x_shape, innermost, g.dtype)
+    g, code = planes(g, innermost), planes(memo[0], innermost)
+    k.max_pool_slope(g, code, out_planes, win.kernel, win.stride, win.padding)
     return out
-
-
-def ordered_as(code: Array, g: Array) -> Array:
-    """Return `g` in the memory order of `code`."""
-    if g.strides == tuple(g.itemsize * step for step in code.strides):
-        return g
-    copy = np.empty_like(code, dtype=g.dtype)
-    copy[...] = g
-    return copy
 
 
 faster("max_pool2d", value=max_pool2d, x=max_pool2d_slope)
