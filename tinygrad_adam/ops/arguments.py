@@ -59,6 +59,7 @@ def takes_tensor(function: Callable[P, R]) -> Callable[P, R]:
 
 
 _NUMBERS = frozenset((bool, int, float))
+_PLAIN = frozenset((int, float))  # of no higher kind than a floating tensor
 
 
 def operands(name: str, *values: Any, floating: bool = False) -> list[Any]:
@@ -67,6 +68,13 @@ def operands(name: str, *values: Any, floating: bool = False) -> list[Any]:
     NumPy numbers count as Python's; arrays become tensors.  With `floating`, integers are turned
     into the default floating type.
     """
+    dtype = values[0]._data.dtype if isinstance(values[0], Variable) else None
+    if dtype is not None and dtype.kind == "f":
+        for v in values:
+            if type(v) not in _PLAIN and not (isinstance(v, Variable) and v._data.dtype is dtype):
+                break
+        else:
+            return list(values)
     ready: list[Any] = []
     for v in values:
         if isinstance(v, (Variable, bool, int)) or type(v) is float:
@@ -125,6 +133,8 @@ def _instead(key: str, value: Any) -> str:
 
 def integer(name: str, what: str, value: Any, least: int | None = None) -> int:
     """Return an integer of any type as Python's."""
+    if type(value) is int and (least is None or value >= least):
+        return value
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -142,9 +152,10 @@ def pair(name: str, what: str, value: Any, least: int) -> tuple[int, int]:
     """Return a setting given as one integer or as (vertical, horizontal)."""
     both = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(both, (tuple, list)):
-        both = (both, both)
-    elif len(both) == 1:
-        both = (both[0], both[0])
+        both = (both,)
+    if len(both) == 1:
+        n = integer(name, what, both[0], least)
+        return n, n
     if len(both) != 2:
         raise ArgumentError(f"{name}: {what} must be an integer or a pair of them, got {value!r}")
     return integer(name, what, both[0], least), integer(name, what, both[1], least)

@@ -40,6 +40,8 @@ class ValuesAndIndices(NamedTuple):
 def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:
     """Return the axes `dim` means, each counted from the front; None (or ``()``) means all."""
     shape = x._data.shape
+    if type(dim) is int and shape:
+        return (one_axis(name, shape, dim),)
     axes = () if dim is None else some_axes(name, shape, dim)
     if not axes:
         return tuple(range(len(shape)))

@@ -18,8 +18,8 @@ class Window(NamedTuple):
 
     def reach(self) -> tuple[int, int]:
         """Return how many pixels a window spans."""
-        p, q = (d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
-        return p, q
+        (k, l), (dy, dx) = self.kernel, self.dilation  # noqa: E741  the axis letter
+        return dy * (k - 1) + 1, dx * (l - 1) + 1
 
     def outer(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape (..., H, W) of images with their border."""
@@ -42,11 +42,8 @@ class Window(NamedTuple):
 
     def out_size(self, size: tuple[int, ...]) -> tuple[int, int]:
         """Return (P, Q) for an image of (H, W)."""
-        p, q = (
-            (n - r) // s + 1
-            for n, r, s in zip(self.outer(size), self.reach(), self.stride, strict=True)
-        )
-        return p, q
+        (h, w), (k, l) = self.outer(size), self.reach()  # noqa: E741  the axis letter
+        return (h - k) // self.stride[0] + 1, (w - l) // self.stride[1] + 1
 
     def slices(self, size: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
         """Yield, per window position, the index into bordered images that picks it everywhere."""
