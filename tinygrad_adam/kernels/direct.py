@@ -4,15 +4,17 @@ Images are copied once, between borders of zeros, as (H, C, W, N): then the pixe
 for all images, are one run of memory, and so are those that meet any one kernel position, only
 shifted.  A table of these shifts, one per channel and position, is all that the loops know of a
 kernel's shape.  A row of the output is the sum over that table of a weight times a shifted run; the
-gradient in the images is a convolution of the output's with the kernel turned round; the gradient
-in the kernel is, for each shift, the product of two runs.
+gradient in the images is a convolution of the output's with the kernel turned round, or with the
+part of it that every stride-th pixel meets; the gradient in the kernel is, for each shift, the
+product of two runs.
 
 The loops are in `tinygrad_adam.kernels.vectors`, compiled by Numba: float32, one group, and
-for the gradient in the images stride 1.  All else is left to the next version.
+for the gradient in the images not both stride and dilation.  All else is left to the next version.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -57,6 +59,10 @@ class Images(NamedTuple):
     channel: int
     phase: int
     pixel: int
+
+    def inside(self, row: int, column: int) -> Images:
+        """Return the images without so many rows and columns at the start."""
+        return self._replace(flat=self.flat[row * self.row + column * self.pixel :])
 
 
 @lru_cache(64)
@@ -197,24 +203,65 @@ def conv2d_input(
 
     To `memo` goes the padded `v`, without its border.
     """
-    n, _, h, wide = x_size
-    o, kernel = w.shape[0], w.shape[2:]
-    (dy, dx), (py, px) = geo.dilation, geo.padding
-    border = dy * (kernel[0] - 1) - py, dx * (kernel[1] - 1) - px
+    (n, _, *size), (o, _, *kernel) = x_size, w.shape
+    dense = geo.stride == (1, 1)
+    depth = -(-o * math.prod(kernel) // math.prod(geo.stride))
     # An infinite weight times the border would be a NaN at pixels that this weight never saw.
     if (
-        min(border) < 0
-        or geo.stride != (1, 1)
-        or not _serves(v, w, tuple(x_size), o * math.prod(kernel), geo)
+        not (dense or geo.dilation == (1, 1))
+        or not _serves(v, w, tuple(x_size), depth, geo)
         or not np.isfinite(w).all()
     ):
         return NotImplemented
-    images = _padded(v, border, _threads(n * h * wide * w.size))
+    axes = [
+        _phases(*axis)
+        for axis in zip(size, kernel, geo.stride, geo.padding, geo.dilation, strict=True)
+    ]
+    py, px = (
+        max([0, *(max(f.reach - f.start, f.start + f.pixels - many) for f in axis)])
+        for axis, many in zip(axes, v.shape[2:], strict=True)
+    )
+    images = _padded(v, (py, px), _threads(math.prod(x_size) * depth))
     if memo is not None:
-        inside = images.flat[border[0] * images.row + border[1] * images.pixel :]
-        memo[1:] = [v, images._replace(flat=inside)]
-    turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
-    return _convolved(images, turned, None, (h, wide, n), geo)
+        memo[1:] = [v, images.inside(py, px)]
+    x = np.zeros((*x_size[1:], n), np.float32).transpose(3, 0, 1, 2) if not dense else None
+    for row, column in itertools.product(*axes):
+        part = _convolved(
+            images.inside(py + row.start - row.reach, px + column.start - column.reach),
+            w[:, :, row.taps, column.taps][:, :, ::-1, ::-1].swapaxes(0, 1),
+            None,
+            (row.pixels, column.pixels, n),
+            geo._replace(stride=(1, 1)),
+        )
+        if x is None:
+            return part
+        x[:, :, row.first :: geo.stride[0], column.first :: geo.stride[1]] = part
+    return x
+
+
+class Phase(NamedTuple):
+    """The pixels of an axis that meet the same part of a kernel: every stride-th from `first`.
+
+    They are so many `pixels`; the first meets output `start`, and `reach` outputs before it.
+    """
+
+    first: int
+    pixels: int
+    taps: slice
+    start: int
+    reach: int
+
+
+def _phases(size: int, kernel: int, stride: int, padding: int, dilation: int) -> list[Phase]:
+    """Return the phases of an axis of `size` pixels, without those that meet nothing."""
+    found = []
+    for first in range(min(stride, size)):
+        start, tap = divmod(first + padding, stride)
+        pixels, taps = len(range(first, size, stride)), len(range(tap, kernel, stride))
+        if taps:
+            taken = slice(tap, None, stride)
+            found.append(Phase(first, pixels, taken, start, dilation * (taps - 1)))
+    return found
 
 
 def conv2d_weight(
