@@ -61,6 +61,21 @@ class RemovableHandle:
         self._hooks.pop(self._key, None)
 
 
+Operator = Callable[["Tensor", Any], "Tensor"]
+
+
+def _reflected(function: ew.Binary) -> Operator:
+    return lambda self, other: function(other, self)
+
+
+def _compared(function: ew.Binary) -> Operator:
+    return lambda self, other: function(self, other) if _comparable(other) else NotImplemented
+
+
+def _comparable(other: Any) -> bool:
+    return isinstance(other, (Variable, bool, int, float)) or hasattr(other, "dtype")
+
+
 class Tensor(Variable):
     r"""An n-dimensional array that remembers how it was made, so that it can be differentiated.
 
@@ -486,23 +501,13 @@ class Tensor(Variable):
     __mul__ = ew.mul
     __truediv__ = ew.div
     __pow__ = ew.pow
+    __radd__ = _reflected(ew.add)
+    __rsub__ = _reflected(ew.sub)
+    __rmul__ = _reflected(ew.mul)
+    __rtruediv__ = _reflected(ew.div)
+    __rpow__ = _reflected(ew.pow)
     __neg__ = ew.neg
     __abs__ = ew.abs
-
-    def __radd__(self, other: Any) -> Tensor:
-        return ew.add(other, self)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return ew.sub(other, self)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return ew.mul(other, self)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return ew.div(other, self)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return ew.pow(other, self)
 
     __iadd__ = add_
     __isub__ = sub_
@@ -536,23 +541,12 @@ class Tensor(Variable):
             raise DTypeError(f"~: needs a Tensor of bool, got {self.dtype}; use logical_not")
         return ew.logical_not(self)
 
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return ew.eq(self, other) if _comparable(other) else NotImplemented
-
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return ew.ne(self, other) if _comparable(other) else NotImplemented
-
-    def __lt__(self, other: Any) -> Tensor:
-        return ew.lt(self, other) if _comparable(other) else NotImplemented
-
-    def __le__(self, other: Any) -> Tensor:
-        return ew.le(self, other) if _comparable(other) else NotImplemented
-
-    def __gt__(self, other: Any) -> Tensor:
-        return ew.gt(self, other) if _comparable(other) else NotImplemented
-
-    def __ge__(self, other: Any) -> Tensor:
-        return ew.ge(self, other) if _comparable(other) else NotImplemented
+    __eq__ = _compared(ew.eq)  # type: ignore[assignment]
+    __ne__ = _compared(ew.ne)  # type: ignore[assignment]
+    __lt__ = _compared(ew.lt)
+    __le__ = _compared(ew.le)
+    __gt__ = _compared(ew.gt)
+    __ge__ = _compared(ew.ge)
 
     # --- methods that are functions of the package ---
 
@@ -699,10 +693,6 @@ def _shape_of(name: str, other: Any) -> Any:
     if not isinstance(other, Variable):
         raise DTypeError(f"{name}: expected a Tensor, got {type(other).__name__}")
     return other._data.shape
-
-
-def _comparable(other: Any) -> bool:
-    return isinstance(other, (Variable, bool, int, float)) or hasattr(other, "dtype")
 
 
 def _logical(symbol: str, function: ew.Binary, a: Tensor, b: Any) -> Tensor:

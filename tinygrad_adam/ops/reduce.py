@@ -30,8 +30,8 @@ Dim = int | Sequence[int] | None
 class ValuesAndIndices(NamedTuple):
     """What an extreme along one axis returns: the values, and where they are."""
 
-    values: Any
-    indices: Any
+    values: Tensor
+    indices: Tensor
 
 
 # --- axes ---------------------------------------------------------------------------------------
