@@ -108,14 +108,18 @@ def planes(x: Array, innermost: bool) -> Array:
     return np.ascontiguousarray(x).reshape(n * c, h, w, 1)
 
 
+# Like this one an array has the batch innermost, and yet memory of its own: the engine would copy a
+# view before it hands it to a leaf.
+_LIKE_THIS = np.empty((2, 2, 2, 2)).transpose(3, 0, 1, 2)
+
+
 def _empty(shape: tuple[int, ...], innermost: bool, dtype: Any) -> tuple[Array, Array]:
     """Return a new array (N, C, H, W), and its `planes`."""
-    n, c, h, w = shape
     if innermost:
-        flat = np.empty((c, h, w, n), dtype)
-        return flat.transpose(3, 0, 1, 2), flat
-    flat = np.empty((n * c, h, w, 1), dtype)
-    return flat.reshape(shape), flat
+        new = np.empty_like(_LIKE_THIS, dtype=dtype, shape=shape)
+    else:
+        new = np.empty(shape, dtype)
+    return new, planes(new, innermost)
 
 
 def _innermost(x: Array) -> bool:

@@ -39,14 +39,17 @@ def max_pool2d_slope(
     F: Any, g: Array, x_shape: tuple[int, ...], win: Any, memo: list[Array] | None
 ) -> Any:
     """Return zeros with each element of `g` at its window's chosen place."""
-    if not memo or win.padding != (0, 0) or win.overlap():
+    if not memo or win.padding != (0, 0):
         return NotImplemented
     code, bits = memo[0], f"i{g.itemsize}"
     out = np.zeros_like(code, dtype=g.dtype, shape=x_shape)
     for i, index in enumerate(win.slices(x_shape[2:])):
         # masked by all ones or none: as fast as a product, which would make NaN of an infinity
-        chosen = (code == i).view(np.int8)
-        np.bitwise_and(g.view(bits), -chosen, out=out[index].view(bits))
+        chosen = -(code == i).view(np.int8)
+        if win.overlap():
+            out[index] += np.bitwise_and(g.view(bits), chosen).view(g.dtype)
+        else:
+            np.bitwise_and(g.view(bits), chosen, out=out[index].view(bits))
     return out
 
 
