@@ -20,7 +20,7 @@ from .device import (
 )
 from .dtypes import element_type, float_type, get_default_dtype, kind
 from .errors import ArgumentError, DTypeError, ShapeError, TinygradError
-from .ops.arguments import number, sizes, takes_tensor
+from .ops.arguments import integer, number, sizes, takes_tensor
 from .random import Generator, draws
 from .tensor import Tensor
 
@@ -202,12 +202,7 @@ def _type(dtype: Any) -> np.dtype[Any]:
 
 def _shape(name: str, given: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
     """Read a shape given in positions, or by the name `size`."""
-    if size is not None and given:
-        raise ArgumentError(f"{name}: give the size once, got {given} and size={size}")
-    try:
-        shape = sizes(name, given if size is None else (size,))
-    except TypeError as error:
-        raise DTypeError(f"{name}: sizes must be integers, got {given or size}") from error
+    shape = sizes(name, given, size)
     if any(n < 0 for n in shape):
         raise ShapeError(f"{name}: sizes must not be negative, got {shape}")
     return shape
@@ -429,9 +424,8 @@ def linspace(
     >>> tg.linspace(0, 1, 3)
     tensor([0.0000, 0.5000, 1.0000])
     """
-    if steps < 0:
-        raise ArgumentError(f"linspace: steps must not be negative, got {steps}")
-    return _made(np.linspace(start, end, steps).astype(_type(dtype)), device, requires_grad)
+    count = integer("linspace", "steps", steps, 0)
+    return _made(np.linspace(start, end, count).astype(_type(dtype)), device, requires_grad)
 
 
 def eye(
@@ -544,7 +538,8 @@ def randint(
     """
     if isinstance(high, (tuple, list)):  # randint(high, size), as in PyTorch
         high, size = None, high
-    first, last = (0, low) if high is None else (low, high)
+    low, high = (0, low) if high is None else (low, high)
+    first, last = integer("randint", "low", low), integer("randint", "high", high)
     if first >= last:
         raise ArgumentError(f"randint: low {first} must be less than high {last}")
     shape, wanted = _shape("randint", (size,)), element_type(dtype)
@@ -556,10 +551,8 @@ def randperm(
     n: int, *, generator: Generator | None = None, dtype: Any = np.int64, device: Any = None
 ) -> Tensor:
     """Return the integers 0 to `n` - 1 in random order; see `rand`."""
-    if n < 0:
-        raise ArgumentError(f"randperm: n must not be negative, got {n}")
-    wanted = element_type(dtype)
-    draw = draws("randperm", generator).permutation(n)
+    count, wanted = integer("randperm", "n", n, 0), element_type(dtype)
+    draw = draws("randperm", generator).permutation(count)
     return _made(draw.astype(wanted), device, False)
 
 

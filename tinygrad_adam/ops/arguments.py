@@ -196,7 +196,9 @@ def sizes(name: str, given: tuple[Any, ...], named: Any = None, what: str = "a s
     """Read integers given as ``f(2, 3)``, as ``f((2, 3))`` or under a name, ``f(shape=(2, 3))``."""
     if named is not None:
         if given:
-            raise ArgumentError(f"{name}: {what} is given both by position and by name")
+            raise ArgumentError(
+                f"{name}: {what} is given both by position and by name: {given} and {named}"
+            )
         given = (named,)
     listed = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
     return tuple([integer(name, what, n) for n in listed])
