@@ -16,7 +16,7 @@ With numba, which is imported when there is enough work for it (``switch``):
 ============  ====================================================================================
 ``compiled``  thin wrappers around ``loops``: element-wise operations, pooling, losses, optimisers
 ``blocks``    modules in a row that `nn.Sequential` runs at once
-``direct``    convolution without patches, around ``vectors``
+``direct``    convolution without patches, around ``vectors``; ``split`` shares it among threads
 ============  ====================================================================================
 
 The newest version is asked first; a file imports those that are to be asked after it.
