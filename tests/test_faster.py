@@ -122,3 +122,19 @@ def test_a_faster_derivative_that_asks_for_nothing_known_is_refused():
     faster("quadruple", x=lambda F, g, z: 4 * g)
     with pytest.raises(TypeError, match=r"op quadruple: a derivative asks for \{'z'\}"):
         apply(OPS["quadruple"], (tg.ones(2, requires_grad=True),))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_relu_of_many_numbers(dtype):
+    x = np.random.RandomState(0).standard_normal((70, 80)).astype(dtype)
+    x[0, :6] = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0]
+    g = np.ones_like(x)
+    g[0] = np.inf
+    for transpose in (False, True):
+        a = tg.tensor(x.T if transpose else x, requires_grad=True)
+        with np.errstate(invalid="ignore"):
+            y = tg.relu(a)
+        y.backward(tg.tensor(g.T if transpose else g))
+        got, slope = (y.data.T, a.grad.data.T) if transpose else (y.data, a.grad.data)
+        np.testing.assert_array_equal(got, np.where(np.isnan(x), np.nan, np.where(x > 0, x, 0)))
+        np.testing.assert_array_equal(slope, np.where((x > 0) | np.isnan(x), g, 0))

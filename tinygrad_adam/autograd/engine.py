@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from numpy import ndarray
 
+from ..buffers import is_sole
 from ..device import added
 from .graph import Node, Variable, variable
 from .hooks import called
@@ -151,7 +152,7 @@ def walk(
 
 def is_fresh(out: Any, g: Any, saved: Any) -> bool:
     """Whether an array is new: not the gradient passed in, nor something saved, nor a view."""
-    if out is g or isinstance(out, Variable) or out.base is not None:
+    if out is g or isinstance(out, Variable) or (out.base is not None and not is_sole(out)):
         return False
     return all(out is not s for s in saved)
 

@@ -21,6 +21,7 @@ from ..autograd.graph import Variable, apply
 from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..autograd.vocabulary import on_arrays
+from ..buffers import empty
 from ..device import Array
 from ..nn.container import TOGETHER
 from ..ops.conv import Geometry
@@ -78,12 +79,13 @@ def value(xp: Any, x: Array, w: Array, b: Any, *, geo: Geometry, memo: list[Arra
     (n, c, h, wide), (py, px) = x.shape, geo.padding
     seen = x.transpose(1, 2, 3, 0)
     if py or px:
-        padded = np.zeros((c, h + 2 * py, wide + 2 * px, n), x.dtype)
+        padded = empty((c, h + 2 * py, wide + 2 * px, n), x.dtype)
+        padded[...] = 0
         padded[:, py : py + h, px : px + wide] = seen
         seen = padded
     seen = np.ascontiguousarray(seen)
     shape = (len(w), (seen.shape[1] - 2) // 2, (seen.shape[2] - 2) // 2, n)
-    y, code = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
+    y, code = empty(shape, x.dtype), empty(shape, np.uint8)
     bias = np.zeros(len(w), x.dtype) if b is None else b
     k.conv_pool_relu(seen, w.reshape(len(w), c, 9), bias, y, code, np.zeros((4, n), x.dtype))
     memo[:] = seen, code

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..autograd.faster import faster
+from ..buffers import empty, empty_like
 from ..device import Array
-from . import losses as losses  # to be asked after what is here
+from . import elementwise as elementwise  # to be asked after what is here
+from . import losses as losses
 from .pool import CODES
 from .switch import compiled
 
@@ -48,7 +50,7 @@ def _start(x: Array, *others: Array, gain: int = 1) -> tuple[Any, Any]:
                 return None, None
         k = loops(x.size)
         if k is not None:
-            out = np.empty_like(x)
+            out = empty_like(x)
             if out.strides == strides:
                 return k, out
     return None, None
@@ -115,10 +117,7 @@ _LIKE_THIS = np.empty((2, 2, 2, 2)).transpose(3, 0, 1, 2)
 
 def _empty(shape: tuple[int, ...], innermost: bool, dtype: Any) -> tuple[Array, Array]:
     """Return a new array (N, C, H, W), and its `planes`."""
-    if innermost:
-        new = np.empty_like(_LIKE_THIS, dtype=dtype, shape=shape)
-    else:
-        new = np.empty(shape, dtype)
+    new = empty_like(_LIKE_THIS, dtype, shape) if innermost else empty(shape, dtype)
     return new, planes(new, innermost)
 
 

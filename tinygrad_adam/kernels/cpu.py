@@ -26,6 +26,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from ..autograd.faster import faster
+from ..buffers import empty
 from ..device import Array
 from .products import matmul
 
@@ -46,7 +47,7 @@ def _rows_outermost(x: Array, padding: tuple[int, int], groups: int) -> Array:
     py, px = padding
     xt = x.transpose(2, 1, 3, 0)
     if py or px:
-        padded = np.empty((h + 2 * py, c, w + 2 * px, n), x.dtype)
+        padded = empty((h + 2 * py, c, w + 2 * px, n), x.dtype)
         # only the border, so that memory just freed is not cleared for nothing
         padded[:py] = padded[py + h :] = 0
         padded[:, :, :px] = padded[:, :, px + w :] = 0
@@ -114,7 +115,7 @@ def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
     p, q = out = geo.out_size(x.shape[2:], (k, l))
     xt = _rows_outermost(x, geo.padding, groups)
     each = o // groups
-    y = np.empty((groups, each, p * q * n), x.dtype)
+    y = empty((groups, each, p * q * n), x.dtype)
     wg = w.reshape(groups, each, c, k, l)
     if b is not None:
         b = b.reshape(groups, each, 1)
@@ -128,7 +129,7 @@ def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
         return y.reshape(o, p, q, n).transpose(3, 0, 1, 2)
     wg = wg.transpose(0, 4, 1, 3, 2).reshape(groups, l * each, k * c)
     (sy, _), (dy, dx), wide = geo.stride, geo.dilation, xt.shape[3]
-    products = np.empty((groups, l * each, wide * n), x.dtype)
+    products = empty((groups, l * each, wide * n), x.dtype)
     shifted = products.reshape(groups, l, each, wide, n)
     terms = [shifted[:, i, :, i * dx : i * dx + q] for i in range(l)]
     if b is not None or l == 1:
@@ -162,8 +163,9 @@ def conv2d_input(v: Array, w: Array, x_size: tuple[int, ...], geo: Any) -> Array
         return conv2d(v, turned.reshape(channels, each, k, l), None, geo._replace(padding=border))
     vt = _by_group(v, groups)
     wt = w.reshape(groups, each, c, k, l).transpose(0, 4, 3, 2, 1).reshape(groups, -1, each)
-    x = np.zeros((h + 2 * py, groups, c, wide + 2 * px, n), v.dtype)
-    products = np.empty((groups, l * k * c, q * n), v.dtype)
+    x = empty((h + 2 * py, groups, c, wide + 2 * px, n), v.dtype)
+    x[...] = 0
+    products = empty((groups, l * k * c, q * n), v.dtype)
     patches = products.reshape(groups, l, k, c, q, n)
     for row in range(p):
         matmul(wt, vt[:, :, row * q * n : (row + 1) * q * n], out=products)

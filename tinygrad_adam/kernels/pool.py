@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.faster import faster
+from ..buffers import empty_like
 from ..device import Array
 
 __all__ = ["CODES"]
@@ -20,8 +21,10 @@ def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) 
     if memo is None or win.padding != (0, 0) or win.kernel[0] * win.kernel[1] > CODES:
         return NotImplemented
     first, *others = win.slices(x.shape[2:])
-    y = x[first].copy(order="K")
-    code = np.zeros_like(y, dtype=np.uint8)
+    y = empty_like(x[first])
+    y[...] = x[first]
+    code = empty_like(y, np.uint8)
+    code[...] = 0
     for i, index in enumerate(others, start=1):
         v = x[index]
         later = (v > y).view(np.uint8)
@@ -42,7 +45,8 @@ def max_pool2d_slope(
     if not memo or win.padding != (0, 0):
         return NotImplemented
     code, bits = memo[0], f"i{g.itemsize}"
-    out = np.zeros_like(code, dtype=g.dtype, shape=x_shape)
+    out = empty_like(code, g.dtype, x_shape)
+    out[...] = 0
     for i, index in enumerate(win.slices(x_shape[2:])):
         # masked by all ones or none: as fast as a product, which would make NaN of an infinity
         chosen = -(code == i).view(np.int8)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.faster import faster
+from ..buffers import empty
 from ..device import Array
 from ..process import SPLIT_FROM, SPLIT_FROM_WITH_A_VECTOR, product
 
@@ -21,6 +22,8 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         flops < SPLIT_FROM_WITH_A_VECTOR or (columns > 1 and a.shape[-2] > 1)
     ):
         return np.matmul(a, b, out)
+    if out is None and a.ndim == b.ndim == 2 and a.dtype is b.dtype:
+        out = empty((len(a), columns), a.dtype)
     return product(flops, np.matmul, a, b, out)
 
 

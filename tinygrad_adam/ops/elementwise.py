@@ -298,8 +298,8 @@ sigmoid = unary(
     doc=r"Return :math:`1 / (1 + e^{-x})`, without overflow for any :math:`x`.",
 )  # fmt: skip
 relu = unary(
-    # y != 0 rather than y > 0: a NaN passes the gradient on
-    "relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, y: g * (y != 0), floating=False,
+    # y == 0 rather than y > 0: a NaN passes the gradient on; and an infinity times 0 would be one
+    "relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, y: F.where(y == 0, 0.0, g), floating=False,
     doc=r"Return :math:`\max(x, 0)`; the derivative at 0 is 0.",
 )  # fmt: skip
 
