@@ -17,8 +17,10 @@ __all__: list[str] = []
 MANY_ROWS = 1024
 # Elements of a block of rows whose sum still lies in a second-level cache.
 BLOCK = 1 << 16
-# Up to so many elements a product with a row of ones is quicker than NumPy's sum.
-SMALL = 1 << 13
+# From so many elements to so many, a product with a row of ones is quicker than NumPy's sum.
+FEW, SMALL = 1 << 10, 1 << 13
+
+FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 
 
 @lru_cache(maxsize=16)
@@ -32,25 +34,28 @@ def row_sum(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     NumPy adds in pairs along the axis that is innermost in memory, but along the first axis of a
     matrix each row onto the sum of all before it: 2**24 ones are then as many as 2**25.
     """
-    lead = len(axis)
+    lead, size = len(axis), x.size
     if (
-        (x.dtype != np.float32 and x.dtype != np.float64)
-        or not x.size
+        x.dtype not in FLOATS
+        or size < FEW
         or not 0 < lead < x.ndim
         or axis != tuple(range(lead))
         or not x.flags.c_contiguous
     ):
         return NotImplemented
     rows = math.prod(x.shape[:lead])
-    width = x.size // rows
-    if rows < MANY_ROWS and x.size <= SMALL:
-        y = _ones(rows, x.dtype) @ x.reshape(rows, width)
-        return y.reshape((*(1,) * lead, *x.shape[lead:]) if keepdims else x.shape[lead:])
+    width = size // rows
+    if width < 2:
+        return NotImplemented
     # as many rows to a block as blocks, so that neither sum has many terms
     each = min(math.isqrt(rows), BLOCK // width)
-    if x.dtype != np.float32 or rows < MANY_ROWS or width < 2 or each < 2:
+    flat = x.reshape(rows, width)
+    if rows < MANY_ROWS and size <= SMALL:
+        y = _ones(rows, x.dtype).dot(flat)
+    elif rows >= MANY_ROWS and each > 1 and x.dtype == np.float32:
+        y = in_blocks(flat, each)
+    else:
         return NotImplemented
-    y = in_blocks(x.reshape(rows, width), each)
     return y.reshape((*(1,) * lead, *x.shape[lead:]) if keepdims else x.shape[lead:])
 
 
