@@ -96,22 +96,13 @@ class L1Loss(_Loss):
 
 
 class BCELoss(_Loss):
-    r"""Binary cross entropy of probabilities; see `functional.binary_cross_entropy`.
+    r"""Binary cross entropy of probabilities.
 
     :math:`-w\,(y \log x + (1 - y) \log(1 - x))`.  Prefer `BCEWithLogitsLoss`, which is exact where
     ``x`` rounds to 0 or 1.
 
-    Parameters
-    ----------
-    weight : Tensor, optional
-        Factor ``w`` for each element, broadcast against the input.
-    reduction : {"mean", "sum", "none"}
-        As for `MSELoss`.
-
-    Raises
-    ------
-    ArgumentError
-        If `reduction` is unknown.
+    Settings and errors are those of `functional.binary_cross_entropy`;
+    weights move with the module.
 
     Examples
     --------
@@ -131,23 +122,12 @@ class BCELoss(_Loss):
 
 
 class BCEWithLogitsLoss(_Loss):
-    r"""Binary cross entropy of logits; see `functional.binary_cross_entropy_with_logits`.
+    r"""Binary cross entropy of logits.
 
     :math:`-w\,(p\, y \log \sigma(x) + (1 - y) \log(1 - \sigma(x)))`, computed without overflow.
 
-    Parameters
-    ----------
-    weight : Tensor, optional
-        Factor ``w`` for each element, broadcast against the input.
-    reduction : {"mean", "sum", "none"}
-        As for `MSELoss`.
-    pos_weight : Tensor, optional
-        Factor ``p`` for positive targets, broadcast against the input.
-
-    Raises
-    ------
-    ArgumentError
-        If `reduction` is unknown.
+    Settings and errors are those of `functional.binary_cross_entropy_with_logits`;
+    weights move with the module.
 
     Examples
     --------
@@ -171,23 +151,10 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class NLLLoss(_Loss):
-    r"""Negative log likelihood, :math:`-w_y x_y`; see `functional.nll_loss`.
+    r"""Negative log likelihood, :math:`-w_y x_y`.
 
-    Parameters
-    ----------
-    weight : Tensor, optional
-        Factor for each class, ``(C,)``; "mean" divides by the sum of the factors used.
-    ignore_index : int
-        Targets with this label count for nothing.
-    reduction : {"mean", "sum", "none"}
-        As for `MSELoss`.
-
-    Raises
-    ------
-    ArgumentError
-        If `reduction` is unknown.
-    DTypeError
-        If `ignore_index` is not an integer.
+    Settings and errors are those of `functional.nll_loss`;
+    weights move with the module.
 
     Examples
     --------
@@ -215,23 +182,8 @@ class NLLLoss(_Loss):
 class CrossEntropyLoss(_Loss):
     r"""Cross entropy of logits, :math:`-w_y \log \mathrm{softmax}(x)_y`.
 
-    See `functional.cross_entropy`.
-
-    Parameters
-    ----------
-    weight : Tensor, optional
-        Factor for each class, ``(C,)``; "mean" divides by the sum of the factors used.
-    ignore_index : int
-        Targets with this label count for nothing.
-    reduction : {"mean", "sum", "none"}
-        As for `MSELoss`.
-    label_smoothing : float
-        Share of the target spread evenly over all classes, in [0, 1].
-
-    Raises
-    ------
-    ArgumentError
-        If a setting is out of its range.
+    Settings and errors are those of `functional.cross_entropy`;
+    weights move with the module.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -477,6 +477,10 @@ def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, kee
     return ValuesAndIndices(squeeze(values, axis), squeeze(where, axis))
 
 
+@overload
+def max(input: Tensor, dim: Tensor | None = None, keepdim: bool = False) -> Tensor: ...
+@overload
+def max(input: Tensor, dim: int, keepdim: bool = False) -> ValuesAndIndices: ...
 @takes_tensor
 def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the largest element; with `dim`, a pair (values, indices) along that axis.
@@ -506,6 +510,10 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return _along("max", argmax, amax, maximum, input, dim, keepdim)
 
 
+@overload
+def min(input: Tensor, dim: Tensor | None = None, keepdim: bool = False) -> Tensor: ...
+@overload
+def min(input: Tensor, dim: int, keepdim: bool = False) -> ValuesAndIndices: ...
 @takes_tensor
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the smallest element; with `dim`, a pair (values, indices).  See `max`."""
