@@ -56,11 +56,13 @@ __version__ = "0.1.0"
 _LATER = ("data", "plot", "train")
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
-    _INTERNAL = {
-        "creation", "dtypes", "files", "inplace", "kernels", "ops", "packages", "printing",
-        "process", "random", "serialization",
-    }  # fmt: skip
-    __all__ = sorted(n for n in globals() if not n.startswith("_") and n not in _INTERNAL)
+    # of the files only these are part of the public face
+    _ROOMS = (autograd, cuda, errors, nn, optim)
+    __all__ = sorted(
+        name
+        for name, value in globals().items()
+        if not name.startswith("_") and (not isinstance(value, type(_typing)) or value in _ROOMS)
+    )
 
     def __getattr__(name: str) -> object:
         if name in _LATER:
