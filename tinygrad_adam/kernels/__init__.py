@@ -14,11 +14,6 @@ alone:
 
 With numba, which is imported when there is enough work for it (``switch``):
 
-``compiled``  thin wrappers around ``loops``: element-wise operations, pooling, losses, optimisers
-``blocks``    modules in a row that `nn.Sequential` runs at once
-``direct``    convolution without patches, around ``vectors``; ``split`` shares it among threads
-============  ====================================================================================
-=======
 ===============  =================================================================================
 ``compiled``     wrappers around ``loops``: element-wise operations, pooling, losses, optimisers
 ``blocks``       modules in a row that `nn.Sequential` runs at once

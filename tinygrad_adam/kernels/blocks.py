@@ -53,7 +53,7 @@ def _before(F: Any, g: Any, x: Any, w: Any, b: Any, y: Any, geo: Geometry) -> An
     """Return the gradient in the output of the convolution, which is made again."""
     conv = F.conv2d(x, w, b, geo=geo, memo=None)
     top = F.max_pool2d(conv, win=PAIRS, memo=None)
-    return F.max_pool2d_grad(g * (y != 0), conv, top, win=PAIRS)
+    return F.max_pool2d_grad(F.where(y == 0, 0.0, g), conv, top, win=PAIRS)
 
 
 CONV_POOL_RELU = op(

@@ -37,9 +37,10 @@ def relu(x, y):
 
 @jit
 def relu_slope(g, y, out):
-    zero, one = g.dtype.type(0), g.dtype.type(1)
+    zero = g.dtype.type(0)
     for i in range(g.size):
-        out[i] = g[i] * (one if y[i] != zero else zero)
+        v = g[i]
+        out[i] = v if y[i] != zero else zero
 
 
 @numba.njit(inline="always")
