@@ -943,13 +943,14 @@ def test_a_compiled_rule_takes_one_parameter_a_call(compiled):
         np.multiply(state[0], c.lr, out=s)
         p -= s
 
-    shapes = [(3, 2), (), (5,), (400, 300)]
+    shapes = [(3, 2), (), (400, 300), (5,)]
     cls = optimizer_of(total)
     final = []
     for dtype, chosen in ((np.float32, cls), (np.float32, optimizer_of(total._replace(name="")))):
         params = [param(np.ones(shape), dtype) for shape in shapes]
-        params.append(tg.Tensor(np.ones((2, 2), dtype).T[:1]))  # not contiguous
-        params.append(param(np.ones(7), np.float16))
+        params.insert(1, tg.Tensor(np.ones((2, 2), dtype).T[:1]))  # not contiguous
+        params.insert(2, param(np.ones(7), np.float16))
+        params.append(param(np.ones(4), dtype))  # after the refused one
         optimizer = chosen(params, weight_decay=0.25, maximize=True)
         plain_shapes.clear()
         with np.errstate(all="raise"):
@@ -961,8 +962,8 @@ def test_a_compiled_rule_takes_one_parameter_a_call(compiled):
         assert all(p._version[0] > 0 for p in params)
         if chosen is cls:
             # The first time each by itself, then as they fit together.
-            assert plain_shapes[:3] == [(5,), (1, 2), (7,)]
-            assert max(math.prod(shape) for shape in plain_shapes) == 7
+            assert plain_shapes[:4] == [(1, 2), (7,), (5,), (4,)]
+            assert max(math.prod(shape) for shape in plain_shapes) == 11
     assert compiled == ([6, 1, 120_000] * 3, [5] * 3)
     assert final[0] == final[1]
 

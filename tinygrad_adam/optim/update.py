@@ -31,7 +31,8 @@ are one-dimensional, contiguous, of equal length and of one type, float32 or flo
 left as it is; `c` is a 1-d array of that type with the fields of `n` in their order (flags are 0
 or 1), `penalty` and `maximize` among them, which it has to heed.  Which state there is tells the
 variant (three arrays are AMSGrad).  It neither needs scratch nor has to remove subnormal numbers.
-It may return NotImplemented, before it has changed anything, for operands it does not serve.
+It may return NotImplemented, before it has changed anything, for what it does not serve; the other
+parameters of the group are then left to the plain rule, in this step.
 
 **Subnormal numbers.**  A moment whose gradient has become zero (a dead unit, a pixel that is always
 black) fades until it is subnormal, and stays so: ``0.9 * 1e-45`` rounds to ``1e-45``.  Processors
@@ -246,7 +247,7 @@ class _Step(NamedTuple):
 class _Workspace:
     """The scratch memory for parameters of one type on one device."""
 
-    __slots__ = ("_normal", "_numbers", "chunk", "dtype", "g", "narrow", "p", "s", "xp")
+    __slots__ = ("_latest", "_normal", "_numbers", "chunk", "dtype", "g", "narrow", "p", "s", "xp")
 
     def __init__(self, param: Array) -> None:
         self.xp = array_module(param)
@@ -259,6 +260,7 @@ class _Workspace:
         self.s = _Buffer(self.xp, self.dtype)
         self._normal = np.finfo(self.dtype).smallest_normal
         self._numbers: dict[type, tuple[Array, Any, Struct]] = {}
+        self._latest: tuple[Any, Any, Any] = None, None, None
 
     def constants(self, numbers: Any) -> tuple[Any, Any]:
         """Return `numbers` as one array, and in the form that the array module takes fastest.
@@ -267,6 +269,8 @@ class _Workspace:
         """
         if self.xp is not np:
             return numbers, numbers
+        if numbers is self._latest[0]:
+            return self._latest[1], self._latest[2]
         kind, count = type(numbers), len(numbers)
         found = self._numbers.get(kind)
         if found is None:
@@ -276,6 +280,7 @@ class _Workspace:
         flat, views, layout = found
         memory: Any = flat
         layout.pack_into(memory, 0, *numbers)  # in half of NumPy's time, and silently
+        self._latest = numbers, flat, views
         return flat, views
 
     def update(self, step: _Step, c: Any, p: Array, g: Array, state: Sequence[Array]) -> None:
@@ -463,10 +468,10 @@ class Executor:
     ) -> tuple[list[Row], list[Array]]:
         """Update what a compiled version of the rule serves, and return the others."""
         left: tuple[list[Row], list[Array]] = [], []
-        dtype, work = None, self._workspace(rows[0].array)
+        dtype, work, asking = None, self._workspace(rows[0].array), True
         for row, g in zip(rows, grads, strict=True):
             flat, state = row.flat, row.flat_state
-            if flat is not None:
+            if asking and flat is not None:
                 if flat.dtype is not dtype:
                     work, dtype = self._workspace(flat), flat.dtype
                     c, _ = work.constants(numbers)
@@ -475,8 +480,8 @@ class Executor:
                     if update(flat, g_flat, state, c) is not NotImplemented:
                         break
                 else:
-                    flat = None
-            if flat is None:
+                    asking = False
+            if flat is None or not asking:
                 left[0].append(row)
                 left[1].append(g)
             elif clean:
