@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -409,9 +410,7 @@ def test_optimizers_on_bad_gradients(name, bad):
 
 def outcome(code, **environment):
     """Return what a fresh interpreter prints."""
-    import os
-
-    env = {**os.environ, **environment}
+    env = {**os.environ, "TINYGRAD_ADAM_FAST": "1", **environment}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=env
     )
