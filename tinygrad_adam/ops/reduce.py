@@ -34,33 +34,12 @@ class ValuesAndIndices(NamedTuple):
     indices: Tensor
 
 
-# --- axes ---------------------------------------------------------------------------------------
-
-
-def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:
-    """Return the axes `dim` means, each counted from the front; None (or ``()``) means all."""
-    shape = x._data.shape
-    if type(dim) is int and shape:
-        return (one_axis(name, shape, dim),)
-    axes = () if dim is None else some_axes(name, shape, dim)
-    if not axes:
-        return tuple(range(len(shape)))
-    return axes if shape else ()
+# --- shapes -------------------------------------------------------------------------------------
 
 
 def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
     """Return `shape` with length 1 along `axis`."""
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
-
-
-def _spread(F: Any, g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
-    """Undo a reduction's shape: repeat `g` along `axis` up to `shape`."""
-    return F.broadcast_to(F.reshape(g, shape=kept(shape, axis)), shape=shape)
-
-
-def unreduce(F: Any, v: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
-    """Give a reduction's result back its axes, of length 1, so that it broadcasts."""
-    return F.reshape(v, shape=kept(shape, axis))
 
 
 def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
@@ -71,7 +50,17 @@ def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
     return n
 
 
-# --- adding up ----------------------------------------------------------------------------------
+def unreduce(F: Any, v: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+    """Give a reduction's result back its axes, of length 1, so that it broadcasts."""
+    return F.reshape(v, shape=kept(shape, axis))
+
+
+def _spread(F: Any, g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+    """Undo a reduction's shape: repeat `g` along `axis` up to `shape`."""
+    return F.broadcast_to(F.reshape(g, shape=kept(shape, axis)), shape=shape)
+
+
+# --- values, and what derivatives share ---------------------------------------------------------
 
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 
@@ -87,6 +76,119 @@ def total(xp: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     return SUM.on(xp.__name__).value(xp, x, axis=axis, keepdims=keepdims)
 
 
+def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    n = count(x.shape, axis)
+    y = total(xp, x, axis, keepdims)
+    return y / n if n else y * float("nan")
+
+
+def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
+    n = count(x.shape, axis)
+    if n - correction <= 0:
+        return total(xp, x, axis, keepdims) * float("nan")
+    d = x - total(xp, x, axis, True) / n
+    return total(xp, d * d, axis, keepdims) / (n - correction)
+
+
+def _centred(F: Any, x: Any, axis: tuple[int, ...], scale: float) -> Any:
+    """(x - mean) * scale / degrees of freedom, which is half the derivative of the variance."""
+    return (x - F.mean(x, axis=axis, keepdims=True)) * scale
+
+
+def _per_degree(shape: tuple[int, ...], axis: tuple[int, ...], correction: float) -> float:
+    free = count(shape, axis) - correction
+    return 1 / free if free > 0 else float("nan")
+
+
+def _shared_by_winners(
+    F: Any, g: Any, x: Any, y: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]
+) -> Any:
+    """Gradient of an extreme: split evenly among the elements that reach it."""
+    wins = F.cast(x == unreduce(F, y, x_shape, axis), dtype=g.dtype)
+    return wins * (unreduce(F, g, x_shape, axis) / F.sum(wins, axis=axis, keepdims=True))
+
+
+def _place(xp: Any, of: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
+    if not x.ndim:
+        return xp.zeros((), np.int64)
+    if axis is not None and not x.size:  # NumPy refuses, though there is nothing to choose for
+        empty = xp.zeros(kept(x.shape, (axis,)), np.int64)
+        return empty if keepdims else empty.squeeze(axis)
+    return xp.asarray(of(x, axis=axis, keepdims=keepdims), dtype=np.int64)
+
+
+# --- the operations -----------------------------------------------------------------------------
+
+SUM = op(
+    "sum",
+    _sum,
+    x=lambda F, g, x_shape, axis: _spread(F, g, x_shape, axis),
+)
+MEAN = op(
+    "mean",
+    _mean,
+    x=lambda F, g, x_shape, axis: _spread(F, g * (1 / (count(x_shape, axis) or 1)), x_shape, axis),
+)
+VAR = op(
+    "var",
+    _var,
+    x=lambda F, g, x, x_shape, axis, correction: (
+        unreduce(F, g, x_shape, axis)
+        * _centred(F, x, axis, 2 * _per_degree(x_shape, axis, correction))
+    ),
+)
+STD = op(
+    "std",
+    lambda xp, x, *, axis, keepdims, correction: xp.sqrt(
+        _var(xp, x, axis=axis, keepdims=keepdims, correction=correction)
+    ),
+    # all elements equal: the slope is taken as 0, not 0 / 0
+    x=lambda F, g, x, y, x_shape, axis, correction: (
+        unreduce(F, F.where(y == 0, 0.0, g / F.where(y == 0, 1.0, y)), x_shape, axis)
+        * _centred(F, x, axis, _per_degree(x_shape, axis, correction))
+    ),
+)
+AMAX = op(
+    "amax",
+    lambda xp, x, *, axis, keepdims: xp.max(x, axis=axis, keepdims=keepdims),
+    x=_shared_by_winners,
+)
+AMIN = op(
+    "amin",
+    lambda xp, x, *, axis, keepdims: xp.min(x, axis=axis, keepdims=keepdims),
+    x=_shared_by_winners,
+)
+ARGMAX = op(
+    "argmax",
+    lambda xp, x, *, axis, keepdims: _place(xp, xp.argmax, x, axis, keepdims),
+)
+ARGMIN = op(
+    "argmin",
+    lambda xp, x, *, axis, keepdims: _place(xp, xp.argmin, x, axis, keepdims),
+)
+ANY = op("any", lambda xp, x, *, axis, keepdims: xp.any(x, axis=axis, keepdims=keepdims))
+ALL = op("all", lambda xp, x, *, axis, keepdims: xp.all(x, axis=axis, keepdims=keepdims))
+CUMSUM = op(
+    "cumsum",
+    lambda xp, x, *, axis: xp.cumsum(x, axis=axis, dtype=x.dtype),
+    x=lambda F, g, axis: F.flip(F.cumsum(F.flip(g, axis=(axis,)), axis=axis), axis=(axis,)),
+)
+
+
+# --- what is asked ------------------------------------------------------------------------------
+
+
+def axes_of(name: str, x: Any, dim: Dim) -> tuple[int, ...]:
+    """Return the axes `dim` means, each counted from the front; None (or ``()``) means all."""
+    shape = x._data.shape
+    if type(dim) is int and shape:
+        return (one_axis(name, shape, dim),)
+    axes = () if dim is None else some_axes(name, shape, dim)
+    if not axes:
+        return tuple(range(len(shape)))
+    return axes if shape else ()
+
+
 def in_single(operation: Op, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Tensor:
     """Apply an operation that adds up; half precision is computed in float32, then rounded."""
     dtype = inputs[0]._data.dtype
@@ -96,13 +198,15 @@ def in_single(operation: Op, inputs: tuple[Any, ...], settings: dict[str, Any]) 
     return cast(apply(operation, wide, settings), dtype)
 
 
-# --- sums and moments ---------------------------------------------------------------------------
+def _floating(name: str, x: Tensor) -> Tensor:
+    if x._data.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: needs floating-point elements, got {x._data.dtype}; convert with .float()"
+        )
+    return x
 
-SUM = op(
-    "sum",
-    _sum,
-    x=lambda F, g, x_shape, axis: _spread(F, g, x_shape, axis),
-)
+
+# --- sums and moments ---------------------------------------------------------------------------
 
 
 @takes_tensor
@@ -136,27 +240,6 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
     return apply(SUM, (x,), {"axis": axes_of("sum", x, dim), "keepdims": keepdim})
 
 
-def _floating(name: str, x: Tensor) -> Tensor:
-    if x._data.dtype.kind != "f":
-        raise DTypeError(
-            f"{name}: needs floating-point elements, got {x._data.dtype}; convert with .float()"
-        )
-    return x
-
-
-def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    n = count(x.shape, axis)
-    y = total(xp, x, axis, keepdims)
-    return y / n if n else y * float("nan")
-
-
-MEAN = op(
-    "mean",
-    _mean,
-    x=lambda F, g, x_shape, axis: _spread(F, g * (1 / (count(x_shape, axis) or 1)), x_shape, axis),
-)
-
-
 @takes_tensor
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     r"""Return the mean :math:`\frac1n \sum_i x_i` over all elements, or along the axes `dim`.
@@ -188,45 +271,6 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
     """
     x = _floating("mean", input if dtype is None else cast(input, dtype))
     return in_single(MEAN, (x,), {"axis": axes_of("mean", x, dim), "keepdims": keepdim})
-
-
-def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
-    n = count(x.shape, axis)
-    if n - correction <= 0:
-        return total(xp, x, axis, keepdims) * float("nan")
-    d = x - total(xp, x, axis, True) / n
-    return total(xp, d * d, axis, keepdims) / (n - correction)
-
-
-def _centred(F: Any, x: Any, axis: tuple[int, ...], scale: float) -> Any:
-    """(x - mean) * scale / degrees of freedom, which is half the derivative of the variance."""
-    return (x - F.mean(x, axis=axis, keepdims=True)) * scale
-
-
-def _per_degree(shape: tuple[int, ...], axis: tuple[int, ...], correction: float) -> float:
-    free = count(shape, axis) - correction
-    return 1 / free if free > 0 else float("nan")
-
-
-VAR = op(
-    "var",
-    _var,
-    x=lambda F, g, x, x_shape, axis, correction: (
-        unreduce(F, g, x_shape, axis)
-        * _centred(F, x, axis, 2 * _per_degree(x_shape, axis, correction))
-    ),
-)
-STD = op(
-    "std",
-    lambda xp, x, *, axis, keepdims, correction: xp.sqrt(
-        _var(xp, x, axis=axis, keepdims=keepdims, correction=correction)
-    ),
-    # all elements equal: the slope is taken as 0, not 0 / 0
-    x=lambda F, g, x, y, x_shape, axis, correction: (
-        unreduce(F, F.where(y == 0, 0.0, g / F.where(y == 0, 1.0, y)), x_shape, axis)
-        * _centred(F, x, axis, _per_degree(x_shape, axis, correction))
-    ),
-)
 
 
 def _moment(
@@ -337,26 +381,6 @@ def std(
 # --- extremes -----------------------------------------------------------------------------------
 
 
-def _shared_by_winners(
-    F: Any, g: Any, x: Any, y: Any, x_shape: tuple[int, ...], axis: tuple[int, ...]
-) -> Any:
-    """Gradient of an extreme: split evenly among the elements that reach it."""
-    wins = F.cast(x == unreduce(F, y, x_shape, axis), dtype=g.dtype)
-    return wins * (unreduce(F, g, x_shape, axis) / F.sum(wins, axis=axis, keepdims=True))
-
-
-AMAX = op(
-    "amax",
-    lambda xp, x, *, axis, keepdims: xp.max(x, axis=axis, keepdims=keepdims),
-    x=_shared_by_winners,
-)
-AMIN = op(
-    "amin",
-    lambda xp, x, *, axis, keepdims: xp.min(x, axis=axis, keepdims=keepdims),
-    x=_shared_by_winners,
-)
-
-
 def _extreme(name: str, operation: Op, x: Tensor, dim: Dim, keepdim: bool) -> Tensor:
     axis = axes_of(name, x, dim)
     if x._data.ndim and not count(x._data.shape, axis):
@@ -399,25 +423,6 @@ def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Return the smallest element, or the smallest along the axes `dim`; see `amax`."""
     return _extreme("amin", AMIN, input, dim, keepdim)
-
-
-def _place(xp: Any, of: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
-    if not x.ndim:
-        return xp.zeros((), np.int64)
-    if axis is not None and not x.size:  # NumPy refuses, though there is nothing to choose for
-        empty = xp.zeros(kept(x.shape, (axis,)), np.int64)
-        return empty if keepdims else empty.squeeze(axis)
-    return xp.asarray(of(x, axis=axis, keepdims=keepdims), dtype=np.int64)
-
-
-ARGMAX = op(
-    "argmax",
-    lambda xp, x, *, axis, keepdims: _place(xp, xp.argmax, x, axis, keepdims),
-)
-ARGMIN = op(
-    "argmin",
-    lambda xp, x, *, axis, keepdims: _place(xp, xp.argmin, x, axis, keepdims),
-)
 
 
 def _indices(operation: Op, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
@@ -520,10 +525,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return _along("min", argmin, amin, minimum, input, dim, keepdim)
 
 
-# --- truths -------------------------------------------------------------------------------------
-
-ANY = op("any", lambda xp, x, *, axis, keepdims: xp.any(x, axis=axis, keepdims=keepdims))
-ALL = op("all", lambda xp, x, *, axis, keepdims: xp.all(x, axis=axis, keepdims=keepdims))
+# --- truths, running sums -----------------------------------------------------------------------
 
 
 @takes_tensor
@@ -553,15 +555,6 @@ def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Return whether every element is non-zero, or every one along the axes `dim`; see `any`."""
     return apply(ALL, (input,), {"axis": axes_of("all", input, dim), "keepdims": keepdim})
-
-
-# --- running sums -------------------------------------------------------------------------------
-
-CUMSUM = op(
-    "cumsum",
-    lambda xp, x, *, axis: xp.cumsum(x, axis=axis, dtype=x.dtype),
-    x=lambda F, g, axis: F.flip(F.cumsum(F.flip(g, axis=(axis,)), axis=axis), axis=(axis,)),
-)
 
 
 @takes_tensor
