@@ -113,3 +113,11 @@ def test_element_types_are_the_objects_that_fast_paths_look_for():
     for dtype in (np.float32, np.float64):
         assert tg.nn.Linear(2, 3).to(dtype).weight.data.dtype is np.dtype(dtype)
         assert tg.zeros(2, dtype=dtype).data.dtype is np.dtype(dtype)
+
+
+def test_the_gradient_of_linear_lies_in_memory_as_its_input():
+    leaf, w, seen = tg.ones(3, 4, requires_grad=True), tg.ones(2, 3), []
+    for x in (leaf.T, leaf.T.contiguous()):
+        x.register_hook(lambda g: seen.append(g.data.flags.f_contiguous))
+        F.linear(x, w).sum().backward()
+    assert seen == [True, False]
