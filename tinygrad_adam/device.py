@@ -15,22 +15,10 @@ import numpy as np
 from .errors import DeviceError, DTypeError
 
 __all__ = [
-    "Array",
-    "Device",
-    "added",
-    "array_module",
-    "asarray",
-    "copied",
-    "device_guard",
-    "device_of",
-    "get_default_device",
-    "is_writable",
-    "load_cupy",
-    "same_device",
-    "set_default_device",
-    "to_device",
-    "usable_cupy",
-]
+    "Array", "Device", "added", "array_module", "asarray", "copied", "device_guard", "device_of",
+    "get_default_device", "is_writable", "load_cupy", "same_device", "set_default_device",
+    "to_device", "usable_cupy",
+]  # fmt: skip
 
 # A numpy.ndarray or a cupy.ndarray; CuPy has no type stubs, and may not be installed.
 Array = Any

@@ -6,22 +6,10 @@ say what was wrong, give both sides, and say what to do instead.
 """
 
 __all__ = [
-    "ArgumentError",
-    "DTypeError",
-    "DataError",
-    "DeviceError",
-    "Diverged",
-    "GraphError",
-    "GraphFreedError",
-    "InPlaceError",
-    "MissingPackageError",
-    "ModuleError",
-    "ModuleStateError",
-    "OutOfRangeError",
-    "ShapeError",
-    "StateDictError",
-    "TinygradError",
-]
+    "ArgumentError", "DTypeError", "DataError", "DeviceError", "Diverged", "GraphError",
+    "GraphFreedError", "InPlaceError", "MissingPackageError", "ModuleError", "ModuleStateError",
+    "OutOfRangeError", "ShapeError", "StateDictError", "TinygradError",
+]  # fmt: skip
 
 
 class TinygradError(Exception):

@@ -28,17 +28,8 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 __all__ = [
-    "add_",
-    "assign_item",
-    "copy_",
-    "div_",
-    "fill_",
-    "mul_",
-    "pow_",
-    "sub_",
-    "update",
-    "zero_",
-]
+    "add_", "assign_item", "copy_", "div_", "fill_", "mul_", "pow_", "sub_", "update", "zero_",
+]  # fmt: skip
 
 
 def assign_item(t: Tensor, index: Any, value: Any) -> None:

@@ -17,16 +17,9 @@ if TYPE_CHECKING:
     from .graph import Node, Variable
 
 __all__ = [
-    "CLOCK",
-    "LAST_CHANGE",
-    "changed",
-    "link",
-    "other_aliases",
-    "part_of",
-    "parts_of",
-    "share",
+    "CLOCK", "LAST_CHANGE", "changed", "link", "other_aliases", "part_of", "parts_of", "share",
     "take_over",
-]
+]  # fmt: skip
 
 
 CLOCK = itertools.count(1)

@@ -42,15 +42,7 @@ from .optimizers import OPTIMIZERS, make_optimizer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "JOBS",
-    "BreastCancer",
-    "Job",
-    "LinearRegression",
-    "Mnist",
-    "Outcome",
-    "Settings",
-]
+__all__ = ["JOBS", "BreastCancer", "Job", "LinearRegression", "Mnist", "Outcome", "Settings"]
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 

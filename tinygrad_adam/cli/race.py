@@ -22,14 +22,8 @@ from .folder import RunFolder, versions
 from .optimizers import make_optimizer
 
 __all__ = [
-    "CONTESTANTS",
-    "Convergence",
-    "Race",
-    "compare",
-    "convergence_table",
-    "race",
-    "rosenbrock",
-]
+    "CONTESTANTS", "Convergence", "Race", "compare", "convergence_table", "race", "rosenbrock",
+]  # fmt: skip
 
 # Per contestant its name in the figures and a learning rate near its best for 1000 updates.
 CONTESTANTS = {

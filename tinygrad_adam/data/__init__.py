@@ -5,25 +5,11 @@
 """
 
 from .augment import Mapped, Shifted
-from .datasets import (
-    breast_cancer,
-    linear_regression,
-    load_mnist_folder,
-    mnist,
-    normalize_images,
-)
+from .datasets import breast_cancer, linear_regression, load_mnist_folder, mnist, normalize_images
 from .idx import read_idx
 from .loader import DataLoader, TensorDataset
 
 __all__ = [
-    "DataLoader",
-    "Mapped",
-    "Shifted",
-    "TensorDataset",
-    "breast_cancer",
-    "linear_regression",
-    "load_mnist_folder",
-    "mnist",
-    "normalize_images",
-    "read_idx",
-]
+    "DataLoader", "Mapped", "Shifted", "TensorDataset", "breast_cancer", "linear_regression",
+    "load_mnist_folder", "mnist", "normalize_images", "read_idx",
+]  # fmt: skip

@@ -22,13 +22,8 @@ from ..packages import needed
 from .idx import as_path, read_idx
 
 __all__ = [
-    "Split",
-    "breast_cancer",
-    "linear_regression",
-    "load_mnist_folder",
-    "mnist",
-    "normalize_images",
-]
+    "Split", "breast_cancer", "linear_regression", "load_mnist_folder", "mnist", "normalize_images",
+]  # fmt: skip
 
 _BUNDLED = Path(__file__).parent / "_bundled" / "mnist.npz"
 _BUNDLED_CONTENT = {

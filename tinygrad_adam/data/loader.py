@@ -14,22 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..creation import as_tensor
-from ..device import (
-    Array,
-    Device,
-    asarray,
-    device_guard,
-    device_of,
-    to_device,
-)
-from ..errors import (
-    ArgumentError,
-    DataError,
-    DeviceError,
-    DTypeError,
-    OutOfRangeError,
-    ShapeError,
-)
+from ..device import Array, Device, asarray, device_guard, device_of, to_device
+from ..errors import ArgumentError, DataError, DeviceError, DTypeError, OutOfRangeError, ShapeError
 from ..random import Generator, default_generator
 from ..tensor import Tensor
 

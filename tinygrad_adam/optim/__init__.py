@@ -13,13 +13,4 @@ from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .sgd import SGD
 
-__all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "AdamWithDecay",
-    "Optimizer",
-    "RMSprop",
-    "arrays",
-    "schedules",
-]
+__all__ = ["SGD", "Adam", "AdamW", "AdamWithDecay", "Optimizer", "RMSprop", "arrays", "schedules"]

@@ -15,17 +15,9 @@ from typing import Any
 from ..errors import ArgumentError
 
 __all__ = [
-    "Flag",
-    "LearningRate",
-    "Number",
-    "Pair",
-    "Rate",
-    "Setting",
-    "bound",
-    "checked",
-    "number",
+    "Flag", "LearningRate", "Number", "Pair", "Rate", "Setting", "bound", "checked", "number",
     "signature",
-]
+]  # fmt: skip
 
 LearningRate = float | Callable[[int], float]
 

@@ -56,16 +56,9 @@ from ..device import Array, array_module, device_guard, device_of
 from ..tensor import Tensor
 
 __all__ = [
-    "CLEAN_EVERY",
-    "Executor",
-    "Row",
-    "Rule",
-    "covers_subnormals",
-    "elementwise",
-    "state_dtype",
-    "whole",
-    "zero_state",
-]
+    "CLEAN_EVERY", "Executor", "Row", "Rule", "covers_subnormals", "elementwise", "state_dtype",
+    "whole", "zero_state",
+]  # fmt: skip
 
 # Parameter, gradient, two moments and scratch together fill about a core's level 2 cache.
 CHUNK_BYTES = 256 * 1024
@@ -417,13 +410,7 @@ class Executor:
         return Executor, ()
 
     def run(
-        self,
-        rule: Rule,
-        numbers: Any,
-        rows: list[Row],
-        grads: list[Array],
-        key: Any,
-        updates: int,
+        self, rule: Rule, numbers: Any, rows: list[Row], grads: list[Array], key: Any, updates: int
     ) -> None:
         """Update the arrays of `rows` in place.
 

@@ -12,13 +12,6 @@ from .images import filters, misclassified
 from .paths import paths_on_contours
 
 __all__ = [
-    "confusion_matrix",
-    "filters",
-    "loss_curve",
-    "misclassified",
-    "optimizer_comparison",
-    "paths_on_contours",
-    "predicted_vs_true",
-    "roc_and_pr",
-    "save",
-]
+    "confusion_matrix", "filters", "loss_curve", "misclassified", "optimizer_comparison",
+    "paths_on_contours", "predicted_vs_true", "roc_and_pr", "save",
+]  # fmt: skip

@@ -10,15 +10,6 @@ from .metrics import accuracy, binary_accuracy, steps_to_target
 from .progress import Report, TerminalReport, make_report
 
 __all__ = [
-    "Epoch",
-    "Mean",
-    "Report",
-    "TerminalReport",
-    "accuracy",
-    "binary_accuracy",
-    "evaluate",
-    "fit",
-    "make_report",
-    "predict",
-    "steps_to_target",
-]
+    "Epoch", "Mean", "Report", "TerminalReport", "accuracy", "binary_accuracy", "evaluate", "fit",
+    "make_report", "predict", "steps_to_target",
+]  # fmt: skip
