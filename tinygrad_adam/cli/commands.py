@@ -119,29 +119,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("job", choices=JOBS, help="what to train")
     train.add_argument("--device", default="cpu", help='"cpu" (default), "cuda" or "cuda:1"')
-    train.add_argument(
-        "--optimizer", default="adam", choices=OPTIMIZERS, help="default: adam; momentum is SGD's"
-    )
+    text = "default: adam; momentum is SGD's"
+    train.add_argument("--optimizer", default="adam", choices=OPTIMIZERS, help=text)
     train.add_argument("--lr", type=float, metavar="RATE", help="learning rate")
-    train.add_argument(
-        "--decay-rate",
-        type=float,
-        metavar="FACTOR",
-        help="multiply the learning rate by FACTOR^(k/1000) after k updates",
-    )
-    train.add_argument(
-        "--epochs",
-        type=int,
-        metavar="N",
-        help="passes over the training data; of more than 20, about ten are shown",
-    )
+    text = "multiply the learning rate by FACTOR^(k/1000) after k updates"
+    train.add_argument("--decay-rate", type=float, metavar="FACTOR", help=text)
+    text = "passes over the training data; of more than 20, about ten are shown"
+    train.add_argument("--epochs", type=int, metavar="N", help=text)
     train.add_argument("--batch-size", type=int, metavar="N", help="samples per update")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    train.add_argument(
-        "--data",
-        metavar="FOLDER",
-        help="mnist: the four IDX files of the full data set; default: the bundled digits",
-    )
+    text = "mnist: the four IDX files of the full data set; default: the bundled digits"
+    train.add_argument("--data", metavar="FOLDER", help=text)
     _add_out(train, "<job>")
     train.set_defaults(command=_train)
 
@@ -152,39 +140,25 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     race.add_argument("--steps", type=int, default=1000, metavar="N", help="default: 1000")
-    race.add_argument(
-        "--tolerance",
-        type=float,
-        default=1e-3,
-        metavar="VALUE",
-        help="the value that counts as converged; default: 0.001",
-    )
-    race.add_argument(
-        "--lr",
-        action="append",
-        default=[],
-        metavar="NAME=RATE",
-        help="another learning rate for one of "
-        + ", ".join(f"{name} ({rate:g})" for name, (_, rate) in CONTESTANTS.items())
-        + "; may be repeated",
-    )
+    text = "the value that counts as converged; default: 0.001"
+    race.add_argument("--tolerance", type=float, default=1e-3, metavar="VALUE", help=text)
+    rates = ", ".join(f"{name} ({rate:g})" for name, (_, rate) in CONTESTANTS.items())
+    text = f"another learning rate for one of {rates}; may be repeated"
+    race.add_argument("--lr", action="append", default=[], metavar="NAME=RATE", help=text)
     _add_out(race, "compare")
     race.set_defaults(command=compare)
     return parser
 
 
 def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument(
-        "--out",
-        metavar="FOLDER",
-        help=f"a new folder for the results; default: runs/{name}-<date>-<time>",
-    )
+    text = f"a new folder for the results; default: runs/{name}-<date>-<time>"
+    parser.add_argument("--out", metavar="FOLDER", help=text)
 
 
 def _defaults(name: str) -> str:
     job = JOBS[name]
     batch = "all samples" if job.batch_size is None else f"{job.batch_size} samples"
-    rates = ", ".join(f"{key} {rate:g}" for key, rate in job.learning_rates.items())
+    rates = ", ".join(f"{key} {rate:g}" for key, rate in job.rates.items())
     return f"  {name}: {job.epochs} epochs, {batch} per update\n    lr: {rates}"
 
 

@@ -16,17 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import plot
+from .. import data, plot
 from ..cuda import synchronize
-from ..data import (
-    DataLoader,
-    Mapped,
-    Shifted,
-    breast_cancer,
-    linear_regression,
-    mnist,
-    normalize_images,
-)
+from ..data import DataLoader
 from ..device import Device
 from ..errors import ArgumentError, DataError, Diverged
 from ..nn import Module
@@ -45,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["JOBS", "BreastCancer", "Job", "LinearRegression", "Mnist", "Outcome", "Settings"]
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
+# Metrics and figures, by name.
+Findings = tuple[dict[str, float], dict[str, "Figure"]]
 
 # Up to twice as many epochs are all shown; longer runs show about this many.
 _ROWS = 10
@@ -132,10 +126,11 @@ class Job(ABC):
     name: ClassVar[str]
     epochs: ClassVar[int]
     batch_size: ClassVar[int | None] = None  # the whole data set
-    learning_rates: ClassVar[dict[str, float]]
+    rates: ClassVar[dict[str, float]]  # learning rates, by optimiser
     loss_fn: Measure
     metric: Measure | None = None
     loss_name: ClassVar[str] = "loss"
+    takes_folder: ClassVar[bool] = False
 
     def __init__(self, settings: Settings | None = None) -> None:
         given = Settings() if settings is None else settings
@@ -143,14 +138,10 @@ class Job(ABC):
             raise ArgumentError(
                 f"no optimizer is called {given.optimizer!r}; choose from {', '.join(OPTIMIZERS)}"
             )
-        defaults = {
-            "lr": self.learning_rates[given.optimizer],
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-        }
-        used: dict[str, Any] = {
-            key: defaults.get(key) if v is None else v for key, v in asdict(given).items()
-        }
+        defaults: dict[str, Any] = {"lr": self.rates[given.optimizer], "epochs": self.epochs}
+        defaults["batch_size"] = self.batch_size
+        used: dict[str, Any] = asdict(given)
+        used |= {key: default for key, default in defaults.items() if used[key] is None}
         used["lr"] = number("lr", used["lr"], above=0.0)
         if used["decay_rate"] is not None:
             used["decay_rate"] = number("decay rate", used["decay_rate"], above=0.0, most=1.0)
@@ -161,6 +152,10 @@ class Job(ABC):
         synchronize(device)  # raises if there is no such GPU here
         used["device"] = str(device)
         manual_seed(used["seed"])
+        if used["data"] is not None and not self.takes_folder:
+            raise ArgumentError(
+                f"{self.name} brings its own data; a data folder ({used['data']}) is for mnist only"
+            )
         self._train, self._test = self._load(used["data"])
         samples = len(self._train[0])
         used["batch_size"] = min(used["batch_size"] or samples, samples)
@@ -179,25 +174,20 @@ class Job(ABC):
         )
 
     @abstractmethod
-    def _load(self, data: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
+    def _load(self, folder: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
         """Return the training data and, if there are any, the test data."""
-        raise NotImplementedError
 
     @abstractmethod
     def _build(self) -> Module:
         """Return the model with its starting parameters."""
-        raise NotImplementedError
 
     def _batches(self, loader: DataLoader, training: bool) -> Iterable[tuple[Tensor, Tensor]]:
         """Return the batches of `loader` as the model takes them."""
         return loader
 
     @abstractmethod
-    def _conclude(
-        self, outputs: Tensor, targets: NDArray[Any]
-    ) -> tuple[dict[str, float], dict[str, Figure]]:
+    def _conclude(self, outputs: Tensor, targets: NDArray[Any]) -> Findings:
         """Return metrics and figures, given finite outputs for the test (or training) data."""
-        raise NotImplementedError
 
     def describe(self) -> str:
         """Return one line about the data, the model and the settings."""
@@ -308,26 +298,17 @@ class LinearRegression(Job):
     name = "linear-regression"
     # Adam at this rate is at the optimum by then, to rounding, and leaves it again some time later.
     epochs = 1000
-    learning_rates: ClassVar = {
-        "adam": 1.0,
-        "adamw": 1.0,
-        "sgd": 0.1,
-        "momentum": 0.1,
-        "rmsprop": 0.3,
-    }
+    rates: ClassVar = {"adam": 1.0, "adamw": 1.0, "sgd": 0.1, "momentum": 0.1, "rmsprop": 0.3}
     loss_fn = staticmethod(mse_loss)
     loss_name = "MSE"
 
-    def _load(self, data: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
-        _refuse(self.name, data)
-        return linear_regression(), None
+    def _load(self, folder: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
+        return data.linear_regression(), None
 
     def _build(self) -> Module:
         return linear_model(self._train[0].shape[1])
 
-    def _conclude(
-        self, outputs: Tensor, targets: NDArray[Any]
-    ) -> tuple[dict[str, float], dict[str, Figure]]:
+    def _conclude(self, outputs: Tensor, targets: NDArray[Any]) -> Findings:
         predicted = outputs.cpu().numpy()
         mse = float(np.mean((predicted - targets) ** 2))
         inputs = np.column_stack([self._train[0], np.ones(len(targets))])
@@ -347,27 +328,17 @@ class BreastCancer(Job):
 
     name = "breast-cancer"
     epochs = 100
-    learning_rates: ClassVar = {
-        "adam": 0.01,
-        "adamw": 0.01,
-        "sgd": 1.0,
-        "momentum": 0.1,
-        "rmsprop": 0.01,
-    }
+    rates: ClassVar = {"adam": 0.01, "adamw": 0.01, "sgd": 1.0, "momentum": 0.1, "rmsprop": 0.01}
     loss_fn = staticmethod(binary_cross_entropy_with_logits)
     metric = staticmethod(binary_accuracy)
 
-    def _load(self, data: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
-        _refuse(self.name, data)
-        train, test = breast_cancer()
-        return train, test
+    def _load(self, folder: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
+        return data.breast_cancer()
 
     def _build(self) -> Module:
         return sigmoid_net(self._train[0].shape[1], 16, 8, 1)
 
-    def _conclude(
-        self, outputs: Tensor, targets: NDArray[Any]
-    ) -> tuple[dict[str, float], dict[str, Figure]]:
+    def _conclude(self, outputs: Tensor, targets: NDArray[Any]) -> Findings:
         from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
         logits = outputs.cpu().numpy()
@@ -392,21 +363,16 @@ class Mnist(Job):
     name = "mnist"
     epochs = 10
     batch_size = 64
-    learning_rates: ClassVar = {
-        "adam": 1e-3,
-        "adamw": 1e-3,
-        "sgd": 0.1,
-        "momentum": 0.02,
-        "rmsprop": 1e-3,
-    }
+    takes_folder = True
+    rates: ClassVar = {"adam": 1e-3, "adamw": 1e-3, "sgd": 0.1, "momentum": 0.02, "rmsprop": 1e-3}
     loss_fn = staticmethod(cross_entropy)
     metric = staticmethod(accuracy)
 
-    def _load(self, data: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
-        train, test = mnist(data)
+    def _load(self, folder: str | os.PathLike[str] | None) -> tuple[Pair, Pair | None]:
+        train, test = data.mnist(folder)
         if train[0].shape[1:] != (28, 28):
             raise DataError(
-                f"the images in {data} are {train[0].shape[1:]}, but the network takes (28, 28)"
+                f"the images in {folder} are {train[0].shape[1:]}, but the network takes (28, 28)"
             )
         return train, test
 
@@ -414,13 +380,10 @@ class Mnist(Job):
         return ConvNet()
 
     def _batches(self, loader: DataLoader, training: bool) -> Iterable[tuple[Tensor, Tensor]]:
-        return Mapped(
-            Shifted(loader, 1) if training else loader, lambda x: Tensor(normalize_images(x.data))
-        )
+        batches = data.Shifted(loader, 1) if training else loader
+        return data.Mapped(batches, lambda images: Tensor(data.normalize_images(images.data)))
 
-    def _conclude(
-        self, outputs: Tensor, targets: NDArray[Any]
-    ) -> tuple[dict[str, float], dict[str, Figure]]:
+    def _conclude(self, outputs: Tensor, targets: NDArray[Any]) -> Findings:
         guesses = outputs.argmax(1).cpu().numpy()
         return self._measure(outputs), {
             "confusion_matrix": plot.confusion_matrix(targets, guesses),
@@ -430,11 +393,6 @@ class Mnist(Job):
 
 
 JOBS: dict[str, type[Job]] = {job.name: job for job in (LinearRegression, BreastCancer, Mnist)}
-
-
-def _refuse(name: str, data: object) -> None:
-    if data is not None:
-        raise ArgumentError(f"{name} brings its own data; a data folder ({data}) is for mnist only")
 
 
 def _percent(share: float) -> str:
