@@ -850,10 +850,6 @@ class Numbers(NamedTuple):
     penalty: float
     maximize: bool
 
-    @property
-    def may_clean(self):
-        return True
-
 
 def optimizer_of(rule):
     """Return an optimiser class with that rule: settings, state and numbers, and nothing else."""

@@ -12,17 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import (
-    Array,
-    added,
-    array_module,
-    copied,
-    device_guard,
-    device_of,
-    is_writable,
-    same_device,
-    to_device,
-)
+from .. import device
 from ..errors import DTypeError, GraphError, GraphFreedError, InPlaceError, ShapeError
 from .engine import Key, Way, plan, walk
 from .explain import mixed_devices
@@ -60,9 +50,9 @@ def backward(
         if create_graph:
             _keep(t, g, True)
         elif t._grad is None:
-            t._grad = variable(g if owned else copied(g))
+            t._grad = variable(g if owned else device.copied(g))
         else:
-            t._grad._data = added(t._grad._data, g, in_place=True)
+            t._grad._data = device.added(t._grad._data, g, in_place=True)
             changed(t._grad)
 
 
@@ -150,7 +140,7 @@ def grad(
             # The same input asked for twice gets two arrays, as two inputs would.
             fresh = owned and id(g) not in handed_out
             handed_out.add(id(g))
-            g = variable(g if fresh else copied(g))
+            g = variable(g if fresh else device.copied(g))
         results.append(g)
     return tuple(results)
 
@@ -201,28 +191,28 @@ def _seeds(
     for t, g in zip(outputs, gradients, strict=True):
         key = _key(t, name)
         data = t._data
-        xp = array_module(data)
+        xp = device.array_module(data)
         if g is None:
             if data.size != 1:
                 raise GraphError(
                     f"{name}: the output has shape {data.shape}; only a scalar has a gradient "
                     "by itself, so reduce it (.sum(), .mean()) or pass gradient= of that shape"
                 )
-            with device_guard(data):
+            with device.device_guard(data):
                 start = xp.ones(data.shape, data.dtype)
         else:
             start = g._data if isinstance(g, Variable) else g
             if not hasattr(start, "dtype"):
-                start = to_device(_numbers(start, data.dtype, name), device_of(data))
+                start = device.to_device(_numbers(start, data.dtype, name), device.device_of(data))
             if start.dtype.kind not in "biuf":
                 raise DTypeError(f"{name}: a gradient holds numbers, not {start.dtype}")
             if start.shape != data.shape:
                 raise ShapeError(
                     f"{name}: gradient has shape {start.shape} but the output {data.shape}"
                 )
-            if not same_device(start, data):
+            if not device.same_device(start, data):
                 raise mixed_devices(f"{name}: output and gradient", [data, start])
-            with device_guard(start):
+            with device.device_guard(start):
                 start = start.astype(data.dtype, copy=False)
         if create_graph:
             if not isinstance(g, Variable):
@@ -236,7 +226,7 @@ def _seeds(
     return seeds
 
 
-def _numbers(value: Any, dtype: Any, name: str) -> Array:
+def _numbers(value: Any, dtype: Any, name: str) -> device.Array:
     try:
         return np.asarray(value, dtype=dtype)
     except (TypeError, ValueError):
@@ -301,13 +291,13 @@ def check_gradient(name: str, t: Variable, held: Any) -> None:
         raise ShapeError(
             f"{name}: .grad of a {data.shape} tensor has shape {old.shape}; set it to None first"
         )
-    if not same_device(old, data):
+    if not device.same_device(old, data):
         raise mixed_devices(f"{name}: a tensor and its .grad", [data, old])
     if old.dtype != data.dtype:
         raise DTypeError(
             f"{name}: .grad of a {data.dtype} tensor is {old.dtype}; set it to None first"
         )
-    if not is_writable(old):
+    if not device.is_writable(old):
         raise InPlaceError(
             f"{name}: .grad of a {data.shape} tensor is a read-only view (expand, "
             "broadcast_to), so nothing can be added to it; use a clone()"
@@ -320,4 +310,4 @@ def _keep(t: Variable, g: Any, create_graph: bool) -> None:
         with recording(True):
             t._grad = ON_TENSORS.clone(g) if t._grad is None else t._grad + g
     else:
-        t._grad = variable(copied(g) if t._grad is None else added(t._grad._data, g))
+        t._grad = variable(device.copied(g) if t._grad is None else device.added(t._grad._data, g))

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import errors
 from ..device import device_of
-from ..errors import (
-    ArgumentError,
-    DeviceError,
-    DTypeError,
-    OutOfRangeError,
-    ShapeError,
-    TinygradError,
-)
 from .registry import Op
 
 __all__ = ["explained", "mixed_devices"]
@@ -25,25 +18,25 @@ def _describe(value: Any) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
-def mixed_devices(name: str, values: Sequence[Any]) -> DeviceError:
+def mixed_devices(name: str, values: Sequence[Any]) -> errors.DeviceError:
     """Return the error for operands that live on different devices."""
     arrays = [v for v in values if hasattr(v, "dtype")]
     sides = ", ".join(f"{device_of(v)} {v.shape}" for v in arrays)
-    return DeviceError(
+    return errors.DeviceError(
         f"{name}: operands are on different devices: {sides}; "
         f'move them to one device first, for example with .to("{device_of(arrays[0])}")'
     )
 
 
-_KINDS: tuple[tuple[type[Exception], type[TinygradError]], ...] = (
-    (IndexError, OutOfRangeError),
-    (TypeError, DTypeError),
-    (OverflowError, ArgumentError),
-    (Exception, ShapeError),
+_KINDS: tuple[tuple[type[Exception], type[errors.TinygradError]], ...] = (
+    (IndexError, errors.OutOfRangeError),
+    (TypeError, errors.DTypeError),
+    (OverflowError, errors.ArgumentError),
+    (Exception, errors.ShapeError),
 )
 
 
-def explained(operation: Op, values: Sequence[Any], error: Exception) -> TinygradError:
+def explained(operation: Op, values: Sequence[Any], error: Exception) -> errors.TinygradError:
     """Return the typed error for one that NumPy or CuPy raised on these operands."""
     sides = ", ".join(
         f"{name} {_describe(v)}" for name, v in zip(operation.inputs, values, strict=False)

@@ -11,7 +11,7 @@ from .groups import Group
 from .optimizer import Optimizer
 from .schedules import Exponential
 from .settings import Flag, Number, Pair, Rate, Setting
-from .update import covers_subnormals, elementwise
+from .update import elementwise
 
 __all__ = ["Adam", "AdamNumbers", "AdamW", "AdamWithDecay", "adam_numbers", "adam_rule"]
 
@@ -29,11 +29,6 @@ class AdamNumbers(NamedTuple):
     shrink: float
     penalty: float
     maximize: bool
-
-    @property
-    def may_clean(self) -> bool:
-        """Whether subnormal moments may become zero."""
-        return covers_subnormals(self.eps, self.eps_root)
 
 
 def adam_numbers(

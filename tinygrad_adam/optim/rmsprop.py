@@ -9,7 +9,7 @@ from ..device import Array, array_module
 from .groups import Group
 from .optimizer import Optimizer
 from .settings import Flag, Number, Rate, Setting
-from .update import covers_subnormals, elementwise
+from .update import elementwise
 
 __all__ = ["RMSprop", "RMSpropNumbers", "rmsprop_rule"]
 
@@ -26,11 +26,6 @@ class RMSpropNumbers(NamedTuple):
     centered: bool
     penalty: float
     maximize: bool
-
-    @property
-    def may_clean(self) -> bool:
-        """Whether subnormal moments may become zero."""
-        return covers_subnormals(self.eps, self.eps_root)
 
 
 @elementwise("rmsprop")

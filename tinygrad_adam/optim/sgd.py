@@ -26,11 +26,6 @@ class SGDNumbers(NamedTuple):
     penalty: float
     maximize: bool
 
-    @property
-    def may_clean(self) -> bool:
-        """Whether subnormal moments may become zero."""
-        return True
-
 
 @elementwise("sgd")
 def sgd_rule(

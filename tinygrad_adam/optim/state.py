@@ -9,15 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import errors
 from ..device import Array, asarray, device_guard, device_of, is_writable, to_device
-from ..errors import (
-    ArgumentError,
-    DeviceError,
-    DTypeError,
-    ShapeError,
-    StateDictError,
-    TinygradError,
-)
 from ..tensor import Tensor
 from . import schedules
 from .groups import Group, label
@@ -36,16 +29,16 @@ _TORCH_LACKS = {"eps_root": 0.0}
 def check_gradient(g: Array, array: Array, what: str) -> None:
     """Raise if the gradient `g` does not go with the array of the parameter called `what`."""
     if device_of(g) != device_of(array):
-        raise DeviceError(
+        raise errors.DeviceError(
             f"{what} is on {device_of(array)} but its gradient on {device_of(g)}; "
             "compute the gradient after moving the model"
         )
     if g.shape != array.shape:
-        raise ShapeError(f"{what} has shape {array.shape} but its gradient {g.shape}")
+        raise errors.ShapeError(f"{what} has shape {array.shape} but its gradient {g.shape}")
     if g.dtype != array.dtype:
-        raise DTypeError(f"{what} is {array.dtype} but its gradient {g.dtype}")
+        raise errors.DTypeError(f"{what} is {array.dtype} but its gradient {g.dtype}")
     if not is_writable(array):
-        raise ArgumentError(f"{what} is on read-only memory; use a copy of it")
+        raise errors.ArgumentError(f"{what} is on read-only memory; use a copy of it")
 
 
 def fit(state: State, array: Array, names: Sequence[str], what: str) -> bool:
@@ -55,7 +48,7 @@ def fit(state: State, array: Array, names: Sequence[str], what: str) -> bool:
     """
     for name in names:
         if name in state and state[name].shape != array.shape:
-            raise ShapeError(
+            raise errors.ShapeError(
                 f"{what} has shape {array.shape} but its state {name!r} has "
                 f"{state[name].shape}; make a new optimiser for a parameter of a new shape"
             )
@@ -136,7 +129,7 @@ def load(
     problems: list[str] = []
     loaded = _load(layout, groups, state_dict, problems)
     if problems:
-        raise StateDictError(
+        raise errors.StateDictError(
             f"{layout.name}: this state does not fit, and nothing was loaded:\n  "
             + "\n  ".join(problems)
         )
@@ -219,7 +212,7 @@ def _settings(
         if isinstance(saved["lr"], Mapping):
             saved["lr"] = schedules.loaded(saved["lr"])
         return layout.check(saved) | {"updates": int(saved["updates"])}
-    except ArgumentError as error:
+    except errors.ArgumentError as error:
         problems.append(f"{where}: {error}")
         return {}
 
@@ -256,7 +249,7 @@ def _state(
             continue
         try:
             array = asarray(value.data if isinstance(value, Tensor) else value)
-        except (TinygradError, TypeError, ValueError, RuntimeError) as error:
+        except (errors.TinygradError, TypeError, ValueError, RuntimeError) as error:
             problems.append(f"{where}: {key} is no array: {error}")
             continue
         if array.dtype.kind != "f" or array.shape != param.shape:

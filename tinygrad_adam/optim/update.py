@@ -10,7 +10,8 @@ scratch of the same shape.  `n` is a named tuple with the numbers and choices of
 same in the form that the array module computes with fastest (0-d arrays for NumPy), so `n` is for
 ``if`` and `c` for arithmetic.  Every such tuple has the fields `penalty` and `maximize`: the rule
 ignores them, its gradient being the one of ``penalty * p**2 / 2`` more, and negated if `maximize`.
-Its property `may_clean` says whether subnormal moments may become zero.
+If there are fields `eps` and `eps_root`, they are what is added outside and inside the root of a
+second moment.
 
 What is slow about calling a rule for every parameter is not its arithmetic: for large arrays it is
 memory that does not fit the cache, for small ones the dozen calls into NumPy.  So
@@ -56,8 +57,7 @@ from ..device import Array, array_module, device_guard, device_of
 from ..tensor import Tensor
 
 __all__ = [
-    "CLEAN_EVERY", "Executor", "Row", "Rule", "covers_subnormals", "elementwise", "state_dtype",
-    "whole", "zero_state",
+    "CLEAN_EVERY", "Executor", "Row", "Rule", "elementwise", "state_dtype", "whole", "zero_state",
 ]  # fmt: skip
 
 # Parameter, gradient, two moments and scratch together fill about a core's level 2 cache.
@@ -70,6 +70,9 @@ CACHE_LINE = 64
 # Updates from one removal of subnormal moments to the next: often enough for few to gather, seldom
 # enough for its passes to be lost among the updates' own.
 CLEAN_EVERY = 32
+
+
+_Apply = Callable[[Array, Array, Sequence[Array], Array, Any, Any], None]
 
 
 class Rule(NamedTuple):
@@ -86,11 +89,8 @@ class Rule(NamedTuple):
     """
 
     name: str
-    apply: Callable[[Array, Array, Sequence[Array], Array, Any, Any], None]
+    apply: _Apply
     elementwise: bool
-
-
-_Apply = Callable[[Array, Array, Sequence[Array], Array, Any, Any], None]
 
 
 def elementwise(name: str) -> Callable[[_Apply], Rule]:
@@ -119,9 +119,9 @@ def zero_state(param: Array) -> Array:
         return zeros.reshape(param.shape)
 
 
-def covers_subnormals(eps: float, eps_root: float) -> bool:
-    """Whether ``sqrt(v + eps_root) + eps`` is the same for all subnormal `v`, in float32 too."""
-    return max(eps, math.sqrt(eps_root)) > 1e-11
+def _may_clean(n: Any) -> bool:
+    """Whether ``sqrt(v + eps_root) + eps`` is one for all subnormal `v`, in float32 too."""
+    return not hasattr(n, "eps") or max(n.eps, math.sqrt(n.eps_root)) > 1e-11
 
 
 def _aligned(xp: Any, size: int, dtype: np.dtype[Any]) -> Array:
@@ -379,14 +379,11 @@ def _singles(rows: list[Row]) -> list[_Job]:
     return [(row, [i]) for i, row in enumerate(rows)]
 
 
-class _Plan:
+class _Plan(NamedTuple):
     """Rows that came together, and what to do to them: known from the second time on."""
 
-    __slots__ = ("jobs", "rows")
-
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows = rows
-        self.jobs: list[_Job] | None = None
+    rows: list[Row]
+    jobs: list[_Job] | None = None
 
 
 class Executor:
@@ -429,7 +426,7 @@ class Executor:
         updates : int
             Counts the calls, for what is to happen now and then.
         """
-        clean = updates % CLEAN_EVERY == 0 and numbers.may_clean
+        clean = updates % CLEAN_EVERY == 0 and _may_clean(numbers)
         compiled = self._faster.get(rule.name)
         if compiled is None:
             compiled = self._faster[rule.name] = versions(rule.name, "update", "numpy")
@@ -480,10 +477,10 @@ class Executor:
     def _run_plain(self, step: _Step, rows: list[Row], grads: list[Array], key: Any) -> None:
         plan = self._plans.get(key)
         if plan is None or plan.rows != rows:
-            plan = self._plans[key] = _Plan(rows)
-            jobs = _singles(rows)
+            self._plans[key], jobs = _Plan(rows), _singles(rows)
         elif plan.jobs is None:
-            jobs = plan.jobs = self._jobs(step.rule, rows)
+            jobs = self._jobs(step.rule, rows)
+            self._plans[key] = _Plan(rows, jobs)
         else:
             jobs = plan.jobs
         work = None
