@@ -28,19 +28,14 @@ def tensor_text(t: Any) -> str:
     """Return the text of ``repr(t)``."""
     data = to_device(t.data, "cpu")
     prefix = "tensor("
-    options: dict[str, Any] = {
-        "prefix": prefix,
-        "separator": ", ",
-        "threshold": 200,
-        "edgeitems": 3,
-    }
+    style: dict[str, Any] = {"prefix": prefix, "separator": ", ", "threshold": 200, "edgeitems": 3}
     if data.dtype.kind == "f" and data.size:
         with np.errstate(all="ignore"):
             write = _number_format(data.astype(np.float64))
         shown = data if data.size <= 200 else _corners(data)
         width = max((len(write(v)) for v in shown.ravel()), default=0)
-        options["formatter"] = {"float_kind": lambda v: write(v).rjust(width if data.ndim else 0)}
-    body = np.array2string(data, **options) if data.size else "[]"
+        style["formatter"] = {"float_kind": lambda v: write(v).rjust(width if data.ndim else 0)}
+    body = np.array2string(data, **style) if data.size else "[]"
     notes = []
     if not data.size and data.shape != (0,):
         notes.append(f"size={data.shape}")

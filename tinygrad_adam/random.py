@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import ArgumentError
 
-__all__ = ["Generator", "default_generator", "draws", "manual_seed"]
+__all__ = ["Generator", "chosen", "default_generator", "draws", "manual_seed"]
 
 
 class Generator:
@@ -103,13 +103,18 @@ def default_generator() -> Generator:
 
 def draws(name: str, generator: Generator | None) -> np.random.Generator:
     """Return where the next random numbers come from; the default stream for None."""
+    return chosen(name, generator).numpy()
+
+
+def chosen(name: str, generator: Generator | None) -> Generator:
+    """Return `generator`, or the default one; `name` is who asks, for the error."""
     if generator is None:
-        return _default_generator.numpy()
+        return _default_generator
     if not isinstance(generator, Generator):
         raise ArgumentError(
             f"{name}: generator must be a tinygrad_adam Generator, got {type(generator).__name__}"
         )
-    return generator.numpy()
+    return generator
 
 
 def manual_seed(seed: int) -> Generator:

@@ -24,14 +24,8 @@ from ..errors import ArgumentError, DataError
 
 __all__ = ["read_idx"]
 
-_ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
-    0x08: np.dtype(">u1"),
-    0x09: np.dtype(">i1"),
-    0x0B: np.dtype(">i2"),
-    0x0C: np.dtype(">i4"),
-    0x0D: np.dtype(">f4"),
-    0x0E: np.dtype(">f8"),
-}
+_CODES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_ELEMENT_TYPES = {code: np.dtype(kind) for code, kind in _CODES.items()}
 _GZIP_MAGIC = b"\x1f\x8b"
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from ..creation import as_tensor
 from ..device import Array, Device, asarray, device_guard, device_of, to_device
 from ..errors import ArgumentError, DataError, DeviceError, DTypeError, OutOfRangeError, ShapeError
-from ..random import Generator, default_generator
+from ..random import Generator, chosen
 from ..tensor import Tensor
 
 __all__ = ["DataLoader", "TensorDataset"]
@@ -259,10 +258,7 @@ class DataLoader:
                 f"batch_size must be an integer of at least 1, got {batch_size!r}; inputs and "
                 "targets go together in a tuple: DataLoader((x, y), batch_size=32)"
             )
-        if not isinstance(generator, (Generator, NoneType)):
-            raise ArgumentError(
-                f"generator must be a tinygrad_adam Generator, got {type(generator).__name__}"
-            )
+        self.generator = chosen("DataLoader", generator)
         self.dataset = TensorDataset(*arrays, device=device)
         if len(self.dataset) == 0:
             shapes = ", ".join(str(array.shape) for array in self.dataset.arrays)
@@ -273,7 +269,6 @@ class DataLoader:
                 f"drop_last=True leaves no batch: batch_size is {size} but the data set has "
                 f"{len(self.dataset)} samples"
             )
-        self.generator = default_generator() if generator is None else generator
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""

@@ -16,9 +16,10 @@ from ..packages import needed
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["host", "new_figure", "save"]
+__all__ = ["host", "new_axes", "new_figure", "save"]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -27,6 +28,12 @@ def new_figure(width: float, height: float) -> Figure:
     figure: Figure = figures.Figure(figsize=(width, height), layout="constrained")
     needed("matplotlib.backends.backend_agg", "a figure").FigureCanvasAgg(figure)
     return figure
+
+
+def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return such a figure and the one pair of axes in it."""
+    figure = new_figure(width, height)
+    return figure, figure.add_subplot()
 
 
 def host(values: Any) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DataError, ShapeError
 from ..packages import needed
-from .canvas import host, new_figure
+from .canvas import host, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -137,8 +137,7 @@ def confusion_matrix(
     right = int(counts.trace())
 
     size = max(4.5, 0.55 * min(classes, _READABLE) + 1.5)
-    figure = new_figure(size, size)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(size, size)
     # The fourth root lifts a mistake of 1 in 1000 to a visible 0.18.
     shade = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)) ** 0.25
     axes.imshow(shade, cmap="Blues", vmin=0, vmax=1.15)

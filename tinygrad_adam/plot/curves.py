@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, ShapeError
-from .canvas import host, new_figure
+from .canvas import host, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +62,7 @@ def loss_curve(
     'log'
     """
     curves = _named(losses, "loss_curve")
-    figure = new_figure(8, 4.5)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(8, 4.5)
     _draw(axes, curves, start=start, log=log)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     if isinstance(losses, Mapping):
@@ -103,8 +102,7 @@ def optimizer_comparison(
     ['good', 'bad (diverged at 2)']
     """
     curves = _named(histories, "optimizer_comparison")
-    figure = new_figure(10, 5.5)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(10, 5.5)
     _draw(axes, curves, start=0, log=True, crosses=True)
     axes.set(title=title, xlabel="Iteration", ylabel="Loss")
     axes.legend()
@@ -139,8 +137,7 @@ def predicted_vs_true(targets: Any, predictions: Any) -> Figure:
             "predicted_vs_true: there must be as many targets as predictions, at least one, "
             f"got {true.size} and {predicted.size}"
         )
-    figure = new_figure(6, 6)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(6, 6)
     axes.scatter(true, predicted, s=12, alpha=0.5, linewidths=0)
     ends = [true.min(), true.max()]
     axes.plot(ends, ends, "k--", linewidth=1, label="predicted = true")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, DataError, ShapeError
-from .canvas import host, new_figure
+from .canvas import host, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,8 +132,7 @@ def _grid(
     tall = height / width
     above = 0.12 if texts is None else 0.35
     right, down = 1.12, tall + above
-    figure = new_figure(max(5.0, 1.1 * right * columns + 0.5), 1.1 * down * rows + 0.6)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(max(5.0, 1.1 * right * columns + 0.5), 1.1 * down * rows + 0.6)
     axes.set_title(title)
     axes.set_axis_off()
     for place, picture in enumerate(pictures):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from .canvas import host, new_figure
+from .canvas import host, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,8 +85,7 @@ def paths_on_contours(
             "it must work elementwise"
         )
 
-    figure = new_figure(9, 6)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(9, 6)
     shade = _log_height(height)
     if shade.max() > shade.min():  # a constant has no contours
         axes.contourf(x, y, shade, levels=18, cmap="Greys", alpha=0.45)
