@@ -23,9 +23,12 @@ __all__ = ["FASTER", "faster", "first_answer", "versions"]
 # (name, part, array module): versions, fastest first
 FASTER: dict[tuple[str, str, str], list[Callable[..., Any]]] = {}
 _in_use: set[tuple[str, str, str]] = set()
+_always: set[Callable[..., Any]] = set()
 
 
-def faster(name: str, module: str = "numpy", **parts: Callable[..., Any]) -> None:
+def faster(
+    name: str, module: str = "numpy", *, always: bool = False, **parts: Callable[..., Any]
+) -> None:
     """Register faster versions of parts of `name`; the newest is asked first.
 
     Parameters
@@ -34,6 +37,8 @@ def faster(name: str, module: str = "numpy", **parts: Callable[..., Any]) -> Non
         Of an operation or an update rule.
     module : str
         The array module they work on: ``"numpy"`` or ``"cupy"``.
+    always : bool
+        Whether these versions serve all operands, so that no older one need be asked.
     **parts : callable
         By name of the part: ``value``, an input, ``update``.
 
@@ -47,6 +52,8 @@ def faster(name: str, module: str = "numpy", **parts: Callable[..., Any]) -> Non
         if key in _in_use:
             raise TypeError(f"faster {name}.{part}: register it before the first use on {module}")
         FASTER.setdefault(key, []).insert(0, function)
+        if always:
+            _always.add(function)
 
 
 def versions(name: str, part: str, module: str) -> tuple[Callable[..., Any], ...]:
@@ -60,8 +67,8 @@ def first_answer(
     functions: tuple[Callable[..., Any], ...], plain: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Return a function that gives the answer of the first of `functions` that has one."""
-    if not functions:
-        return plain
+    if not functions or functions[0] in _always:
+        return functions[0] if functions else plain
 
     def asked(*args: Any, **settings: Any) -> Any:
         for function in functions:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy import ndarray
 
 from ..device import Array, array_module, device_of
 from ..errors import TinygradError
@@ -62,7 +63,7 @@ _new = object.__new__
 
 def variable(data: Array, node: Node | None = None) -> Tensor:
     """Make a Tensor around `data` without copying; `data` may be a NumPy scalar (0-d result)."""
-    if type(data) is not np.ndarray and isinstance(data, np.generic):
+    if type(data) is not ndarray and isinstance(data, np.generic):
         data = np.asarray(data)
     t = _new(Variable.tensor_class)
     t._data = data
@@ -146,7 +147,10 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
         If the operands do not go together; the message names the operation and both sides.
     """
     values = [t._data if isinstance(t, Variable) else t for t in inputs]
-    xp = _module(operation, values)
+    xp: Any = np
+    for v in values:
+        if type(v) is not ndarray and hasattr(v, "dtype"):
+            xp = _module(operation, values)
     bound = operation.on_numpy if xp is np else operation.on(xp.__name__)
     try:
         y = bound.value(xp, *values, **params)
@@ -165,8 +169,6 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
 def _module(operation: Op, values: list[Any]) -> Any:
     """Return the array module of the operands, which must be on one device."""
     arrays = [v for v in values if hasattr(v, "dtype")]
-    if {type(v) for v in arrays} == {np.ndarray}:
-        return np
     if len({device_of(v) for v in arrays}) > 1:
         raise mixed_devices(operation.name, values)
     return array_module(arrays[0])

@@ -41,7 +41,7 @@ _CO_VARARGS = 0x04  # inspect.CO_VARARGS, without importing inspect
 
 
 def _picker(positions: tuple[int, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Return a function from a tuple to the tuple of its items at `positions`, which ascend."""
+    """Return a function from a tuple to the tuple of its items at `positions`."""
     if len(positions) > 1:
         return itemgetter(*positions)
     first = positions[0] if positions else 0
@@ -191,18 +191,18 @@ class Op:
 
     def fastest_rule(self, i: int, module: str) -> tuple[Rule, tuple[str, ...]]:
         """Return the derivative of input `i` on arrays of `module`, and what it asks for."""
-        rule = self.rule(i)
-        plain = rule if module == "numpy" else _on_device(rule), self.asks(i)
         faster = () if self.variadic else versions(self.name, self.inputs[i], module)
-        if not faster:
-            return plain
-        rules = [*((rule, self.asks(i, rule)) for rule in faster), plain]
+        rules = [(rule, self.asks(i, rule)) for rule in faster] + [(self.rule(i), self.asks(i))]
+        if module != "numpy":
+            rules = [(_on_device(rule), asks) for rule, asks in rules]
+        if len(rules) == 1:
+            return rules[0]
         names = tuple(dict.fromkeys(name for _, asks in rules for name in asks))
-        picks = [(rule, tuple(map(names.index, asks))) for rule, asks in rules]
+        picks = [(rule, _picker(tuple(map(names.index, asks)))) for rule, asks in rules]
 
         def fastest(F: Any, g: Any, *asked: Any) -> Any:
             for rule, pick in picks:
-                out = rule(F, g, *[asked[k] for k in pick])
+                out = rule(F, g, *pick(asked))
                 if out is not NotImplemented:
                     return out
             raise AssertionError(f"op {self.name}: the plain derivative gave no answer")

@@ -42,5 +42,6 @@ def _linear_in_x(F: Any, g: Array, w: Array, memo: list[bool]) -> Array:
     return matmul(w.T, g.T).T
 
 
-faster("matmul", value=lambda xp, a, b: matmul(a, b))
-faster("linear", value=_linear, x=_linear_in_x)
+faster("matmul", always=True, value=lambda xp, a, b: matmul(a, b))
+faster("linear", always=True, value=_linear)
+faster("linear", x=_linear_in_x)
