@@ -16,11 +16,16 @@ def test_case(case):
     oracle.agree(case, oracle.here(case), STORED[case.name])
 
 
-def test_what_is_stored_are_the_cases():
-    names = {case.name for case in TABLE}
-    missing, left_over = sorted(names - set(STORED)), sorted(set(STORED) - names)
+def test_what_is_stored_are_cases():
+    left_over = sorted(set(STORED) - {case.name for case in TABLE})
+    assert not left_over, f"{left_over} are no cases; run python benchmarks/make_op_goldens.py"
+    assert len(STORED) > 500
+
+
+@pytest.mark.oracle  # who has no PyTorch can add an operation, but not store its answers
+def test_every_case_is_stored():
+    missing = sorted({case.name for case in TABLE} - set(STORED))
     assert not missing, (
-        f"{missing} not stored; run python benchmarks/make_op_goldens.py, which needs PyTorch, "
+        f"{missing} not stored; run python benchmarks/make_op_goldens.py, "
         "or give the case torch=None if PyTorch has no such operation"
     )
-    assert not left_over, f"{left_over} are no cases; run python benchmarks/make_op_goldens.py"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 
 __all__ = ["share"]
@@ -56,7 +57,8 @@ def share(work: Callable[[int, int], object], size: int, piece: int, threads: in
             work(start, min(start + piece, size))
 
     pool = _pool(threads - 1)
-    futures = [pool.submit(run) for _ in range(helpers)]
+    # in the caller's context, where NumPy keeps which warnings to give
+    futures = [pool.submit(copy_context().run, run) for _ in range(helpers)]
     try:
         run()
     finally:
