@@ -10,14 +10,7 @@ from typing import Any
 import numpy as np
 
 from .autograd.graph import Variable
-from .device import (
-    Array,
-    Device,
-    array_module,
-    asarray,
-    device_guard,
-    to_device,
-)
+from .device import Array, Device, array_module, asarray, device_guard, to_device
 from .dtypes import element_type, float_type, get_default_dtype, kind
 from .errors import ArgumentError, DTypeError, ShapeError, TinygradError
 from .ops.arguments import integer, number, sizes, takes_tensor

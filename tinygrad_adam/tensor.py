@@ -18,18 +18,7 @@ from .autograd.memory import changed, link
 from .device import Array, Device, device_of
 from .dtypes import element_type, kind
 from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
-from .inplace import (
-    add_,
-    assign_item,
-    copy_,
-    div_,
-    fill_,
-    mul_,
-    pow_,
-    sub_,
-    update,
-    zero_,
-)
+from .inplace import add_, assign_item, copy_, div_, fill_, mul_, pow_, sub_, update, zero_
 from .ops import arguments, join
 from .ops import elementwise as ew
 from .ops import reduce as red

@@ -14,16 +14,7 @@ from ..tensor import Tensor
 from . import functional
 from .module import Module
 
-__all__ = [
-    "Dropout",
-    "Flatten",
-    "Identity",
-    "LogSoftmax",
-    "ReLU",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-]
+__all__ = ["Dropout", "Flatten", "Identity", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
 
 
 class Flatten(Module):

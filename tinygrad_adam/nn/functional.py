@@ -18,22 +18,7 @@ from ..ops.shape import pad
 from ..ops.softmax import log_softmax, softmax
 
 __all__ = [
-    "avg_pool2d",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "conv2d",
-    "cross_entropy",
-    "dropout",
-    "l1_loss",
-    "linear",
-    "log_softmax",
-    "max_pool2d",
-    "mse_loss",
-    "nll_loss",
-    "one_hot",
-    "pad",
-    "relu",
-    "sigmoid",
-    "softmax",
-    "tanh",
-]
+    "avg_pool2d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv2d",
+    "cross_entropy", "dropout", "l1_loss", "linear", "log_softmax", "max_pool2d", "mse_loss",
+    "nll_loss", "one_hot", "pad", "relu", "sigmoid", "softmax", "tanh",
+]  # fmt: skip

@@ -12,14 +12,7 @@ from ..tensor import Tensor
 from . import functional
 from .module import Module
 
-__all__ = [
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "CrossEntropyLoss",
-    "L1Loss",
-    "MSELoss",
-    "NLLLoss",
-]
+__all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "L1Loss", "MSELoss", "NLLLoss"]
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -168,11 +161,7 @@ class NLLLoss(_Loss):
     weight: Tensor | None
 
     def __init__(
-        self,
-        weight: Any = None,
-        *,
-        ignore_index: int = -100,
-        reduction: Reduction = "mean",
+        self, weight: Any = None, *, ignore_index: int = -100, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(reduction=reduction)
         self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index)

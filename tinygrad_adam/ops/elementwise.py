@@ -120,21 +120,11 @@ sub = binary(
     doc="Return ``input - other`` with broadcasting.",
 )
 mul = binary(
-    op(
-        "mul",
-        lambda xp, a, b: a * b,
-        a=lambda F, g, b: g * b,
-        b=lambda F, g, a: g * a,
-    ),
+    op("mul", lambda xp, a, b: a * b, a=lambda F, g, b: g * b, b=lambda F, g, a: g * a),
     doc="Return ``input * other``, element by element, with broadcasting.",
 )
 div = binary(
-    op(
-        "div",
-        lambda xp, a, b: a / b,
-        a=lambda F, g, b: g / b,
-        b=lambda F, g, b, y: -g * y / b,
-    ),
+    op("div", lambda xp, a, b: a / b, a=lambda F, g, b: g / b, b=lambda F, g, b, y: -g * y / b),
     floating=True,
     doc="Return ``input / other`` with broadcasting; integers give floats.",
 )
@@ -158,15 +148,7 @@ def _power_in_exponent(F: Any, g: Any, a: Any, b: Any, y: Any) -> Any:
     return F.where(flat, 0.0, g * y * F.log(F.where(flat, 1.0, a)))
 
 
-_pow = binary(
-    op(
-        "pow",
-        lambda xp, a, b: a**b,
-        a=_power_in_base,
-        b=_power_in_exponent,
-    ),
-    doc="",
-)
+_pow = binary(op("pow", lambda xp, a, b: a**b, a=_power_in_base, b=_power_in_exponent), doc="")
 
 
 def pow(input: Operand, exponent: Operand) -> Tensor:

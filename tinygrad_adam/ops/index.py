@@ -29,14 +29,7 @@ from ..device import (
     to_device,
 )
 from ..dtypes import kind
-from ..errors import (
-    ArgumentError,
-    DataError,
-    DTypeError,
-    InPlaceError,
-    OutOfRangeError,
-    ShapeError,
-)
+from ..errors import ArgumentError, DataError, DTypeError, InPlaceError, OutOfRangeError, ShapeError
 from .arguments import integer, one_axis, takes_tensor
 from .move import cast
 from .shape import reshape
@@ -72,11 +65,7 @@ GETITEM = op(
     x=lambda F, g, x_shape, part, places: F.put(g, part=part, places=places, shape=x_shape),
     view=True,
 )
-PUT = op(
-    "put",
-    _put,
-    v=lambda F, g, part, places: F.getitem(g, part=part, places=places),
-)
+PUT = op("put", _put, v=lambda F, g, part, places: F.getitem(g, part=part, places=places))
 
 _ALL = slice(None)
 _BASIC = {int, slice, type(None), EllipsisType}
@@ -386,9 +375,7 @@ GATHER = op(
     x=lambda F, g, x_shape, index, axis: F.put_along(g, index=index, axis=axis, shape=x_shape),
 )
 PUT_ALONG = op(
-    "put_along",
-    _put_along,
-    v=lambda F, g, index, axis: F.gather(g, index=index, axis=axis),
+    "put_along", _put_along, v=lambda F, g, index, axis: F.gather(g, index=index, axis=axis)
 )
 
 
@@ -455,8 +442,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 ONE_HOT = op(
-    "one_hot",
-    lambda xp, x, *, classes: (x[..., None] == xp.arange(classes)).astype(np.int64),
+    "one_hot", lambda xp, x, *, classes: (x[..., None] == xp.arange(classes)).astype(np.int64)
 )
 
 

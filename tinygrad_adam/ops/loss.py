@@ -25,13 +25,9 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 __all__ = [
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "cross_entropy",
-    "l1_loss",
-    "mse_loss",
-    "nll_loss",
-]
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "l1_loss",
+    "mse_loss", "nll_loss",
+]  # fmt: skip
 
 
 def _check(name: str, input: Any, target: Any, reduction: str) -> None:
@@ -122,12 +118,7 @@ def _slope(F: Any, g: Any, x: Any, t: Any, mean: bool) -> Any:
     return (x - t) * (g * (2 / math.prod(x.shape) if mean else 2.0))
 
 
-SQUARES = op(
-    "mse_loss",
-    _squares,
-    x=_slope,
-    t=lambda F, g, x, t, mean: _slope(F, g, t, x, mean),
-)
+SQUARES = op("mse_loss", _squares, x=_slope, t=lambda F, g, x, t, mean: _slope(F, g, t, x, mean))
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:

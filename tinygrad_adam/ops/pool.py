@@ -90,9 +90,7 @@ def _max_pool2d_pick(xp: Any, v: Array, x: Array, top: Array, *, win: Window) ->
 
 
 MAX_POOL2D = op(
-    "max_pool2d",
-    _max_pool2d,
-    x=lambda F, g, x, y, win: F.max_pool2d_grad(g, x, y, win=win),
+    "max_pool2d", _max_pool2d, x=lambda F, g, x, y, win: F.max_pool2d_grad(g, x, y, win=win)
 )
 MAX_POOL2D_GRAD = op(
     "max_pool2d_grad",

@@ -119,11 +119,7 @@ def _place(xp: Any, of: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
 
 # --- the operations -----------------------------------------------------------------------------
 
-SUM = op(
-    "sum",
-    _sum,
-    x=lambda F, g, x_shape, axis: _spread(F, g, x_shape, axis),
-)
+SUM = op("sum", _sum, x=lambda F, g, x_shape, axis: _spread(F, g, x_shape, axis))
 MEAN = op(
     "mean",
     _mean,
@@ -158,14 +154,8 @@ AMIN = op(
     lambda xp, x, *, axis, keepdims: xp.min(x, axis=axis, keepdims=keepdims),
     x=_shared_by_winners,
 )
-ARGMAX = op(
-    "argmax",
-    lambda xp, x, *, axis, keepdims: _place(xp, xp.argmax, x, axis, keepdims),
-)
-ARGMIN = op(
-    "argmin",
-    lambda xp, x, *, axis, keepdims: _place(xp, xp.argmin, x, axis, keepdims),
-)
+ARGMAX = op("argmax", lambda xp, x, *, axis, keepdims: _place(xp, xp.argmax, x, axis, keepdims))
+ARGMIN = op("argmin", lambda xp, x, *, axis, keepdims: _place(xp, xp.argmin, x, axis, keepdims))
 ANY = op("any", lambda xp, x, *, axis, keepdims: xp.any(x, axis=axis, keepdims=keepdims))
 ALL = op("all", lambda xp, x, *, axis, keepdims: xp.all(x, axis=axis, keepdims=keepdims))
 CUMSUM = op(

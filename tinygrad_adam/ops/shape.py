@@ -43,12 +43,7 @@ TRANSPOSE = op(
     x=lambda F, g, axes: F.transpose(g, axes=_inverse(axes)),
     view=True,
 )
-MT = op(
-    "mT",
-    lambda xp, x: xp.swapaxes(x, -1, -2),
-    x=lambda F, g: F.mT(g),
-    view=True,
-)
+MT = op("mT", lambda xp, x: xp.swapaxes(x, -1, -2), x=lambda F, g: F.mT(g), view=True)
 BROADCAST_TO = op(
     "broadcast_to",
     # what repeats nothing stays a view that may be written to
@@ -63,11 +58,7 @@ FLIP = op(
     lambda xp, x, *, axis: xp.flip(x, axis).copy() if x.ndim else x.copy(),
     x=lambda F, g, axis: F.flip(g, axis=axis),
 )
-CONTIGUOUS = op(
-    "contiguous",
-    lambda xp, x: xp.ascontiguousarray(x),
-    x=lambda F, g: g,
-)
+CONTIGUOUS = op("contiguous", lambda xp, x: xp.ascontiguousarray(x), x=lambda F, g: g)
 
 
 @takes_tensor

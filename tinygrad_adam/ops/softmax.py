@@ -50,9 +50,7 @@ LOGSUMEXP = op(
     ),
 )
 SOFTMAX = op(
-    "softmax",
-    _softmax,
-    x=lambda F, g, y, axis: y * (g - F.sum(g * y, axis=(axis,), keepdims=True)),
+    "softmax", _softmax, x=lambda F, g, y, axis: y * (g - F.sum(g * y, axis=(axis,), keepdims=True))
 )
 LOG_SOFTMAX = op(
     "log_softmax",
