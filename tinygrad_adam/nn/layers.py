@@ -25,7 +25,31 @@ __all__ = ["AvgPool2d", "Conv2d", "Linear", "MaxPool2d"]
 Size2d = int | tuple[int, int]
 
 
-class Linear(Module):
+class _Affine(Module):
+    """What layers with a weight and a bias share: making both, and drawing their values."""
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def _make(self, shape: tuple[int, ...], bias: bool, device: Any, dtype: Any) -> None:
+        kind = float_type(type(self).__name__, dtype)
+        self.weight = Parameter(to_device(np.zeros(shape, kind), device))
+        offset = Parameter(to_device(np.zeros(shape[:1], kind), device)) if bias else None
+        self.register_parameter("bias", offset)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new starting values from ``U(-c, c)``, ``c = 1 / sqrt(inputs of one output)``.
+
+        PyTorch writes the weight's bound as ``kaiming_uniform_(a=sqrt(5))``; it is the same number.
+        """
+        bound = 1.0 / math.sqrt(math.prod(self.weight.shape[1:]))
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+
+class Linear(_Affine):
     r"""Affine map :math:`y = x W^T + b` of the last dimension.
 
     Weight ``(out_features, in_features)`` and bias ``(out_features,)`` start uniform in
@@ -56,9 +80,6 @@ class Linear(Module):
     (5, 2)
     """
 
-    weight: Parameter
-    bias: Parameter | None
-
     def __init__(
         self,
         in_features: int,
@@ -70,14 +91,7 @@ class Linear(Module):
         super().__init__()
         self.in_features = integer("Linear", "in_features", in_features, 1)
         self.out_features = integer("Linear", "out_features", out_features, 1)
-        self.weight = _blank("Linear", (self.out_features, self.in_features), device, dtype)
-        offset = _blank("Linear", (self.out_features,), device, dtype) if bias else None
-        self.register_parameter("bias", offset)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw new starting values."""
-        _init_as_pytorch(self.weight, self.bias)
+        self._make((self.out_features, self.in_features), bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
@@ -91,7 +105,7 @@ class Linear(Module):
         )
 
 
-class Conv2d(Module):
+class Conv2d(_Affine):
     r"""Cross-correlation of images ``(N, C, H, W)`` with learned kernels.
 
     Weight ``(out_channels, in_channels / groups, kH, kW)`` and bias ``(out_channels,)`` start
@@ -128,9 +142,6 @@ class Conv2d(Module):
     (2, 32, 26, 26)
     """
 
-    weight: Parameter
-    bias: Parameter | None
-
     def __init__(
         self,
         in_channels: int,
@@ -155,14 +166,7 @@ class Conv2d(Module):
         self.padding = padding if isinstance(padding, str) else widths
         self.groups = read_groups("Conv2d", groups, self.in_channels, self.out_channels)
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = _blank("Conv2d", shape, device, dtype)
-        offset = _blank("Conv2d", shape[:1], device, dtype) if bias else None
-        self.register_parameter("bias", offset)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw new starting values."""
-        _init_as_pytorch(self.weight, self.bias)
+        self._make(shape, bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, out_channels, H', W')``."""
@@ -192,7 +196,9 @@ class Conv2d(Module):
 class _Pool2d(Module):
     """What the poolings share: window, step and padding."""
 
-    def __init__(self, kernel_size: Size2d, stride: Size2d | None, padding: Size2d) -> None:
+    def __init__(
+        self, kernel_size: Size2d, stride: Size2d | None = None, padding: Size2d = 0
+    ) -> None:
         super().__init__()
         window = read_window(type(self).__name__, kernel_size, stride, padding)
         self.kernel_size, self.stride, self.padding, _ = window
@@ -227,11 +233,6 @@ class MaxPool2d(_Pool2d):
     >>> tg.nn.MaxPool2d(2)(tg.arange(4.0).reshape(1, 1, 2, 2)).item()
     3.0
     """
-
-    def __init__(
-        self, kernel_size: Size2d, stride: Size2d | None = None, padding: Size2d = 0
-    ) -> None:
-        super().__init__(kernel_size, stride, padding)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, C, H', W')``."""
@@ -286,22 +287,3 @@ class AvgPool2d(_Pool2d):
             padding=self.padding,
             count_include_pad=self.count_include_pad,
         )
-
-
-# --- shared by the layers -----------------------------------------------------------------------
-
-
-def _blank(layer: str, shape: tuple[int, ...], device: Any, dtype: Any) -> Parameter:
-    """Return a parameter whose values are still to be drawn."""
-    return Parameter(to_device(np.zeros(shape, float_type(layer, dtype)), device))
-
-
-def _init_as_pytorch(weight: Parameter, bias: Parameter | None) -> None:
-    """Draw weight and bias from ``U(-c, c)``, ``c = 1 / sqrt(inputs of one output)``.
-
-    PyTorch writes the weight's bound as ``kaiming_uniform_(a=sqrt(5))``; it is the same number.
-    """
-    bound = 1.0 / math.sqrt(math.prod(weight.shape[1:]))
-    init.uniform_(weight, -bound, bound)
-    if bias is not None:
-        init.uniform_(bias, -bound, bound)

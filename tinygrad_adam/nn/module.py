@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from .parameter import Parameter
 from .state import IncompatibleKeys, load_tensors
 
 __all__ = ["Module"]
+
+T = TypeVar("T")
 
 
 class Module:
@@ -226,11 +228,7 @@ class Module:
 
         A parent comes before its children; this module's own name is `prefix`.
         """
-        seen: set[int] = set()
-        for name, module in self._named_tree(prefix):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
+        yield from _once(self._named_tree(prefix))
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all below it, each once."""
@@ -239,11 +237,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield ``(name, module)`` for the modules directly below, each once."""
-        seen: set[int] = set()
-        for name, module in self._own("module"):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
+        yield from _once(self._own("module"))
 
     def children(self) -> Iterator[Module]:
         """Yield the modules directly below, each once."""
@@ -284,12 +278,11 @@ class Module:
             yield from module._named_tree(_join(prefix, name))
 
     def _named_members(self, kind: str, prefix: str, recurse: bool) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
-        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
-            for name, member in module._own(kind):
-                if id(member) not in seen:
-                    seen.add(id(member))
-                    yield _join(path, name), member
+        yield from _once(
+            (_join(path, name), member)
+            for path, module in (self.named_modules(prefix) if recurse else [(prefix, self)])
+            for name, member in module._own(kind)
+        )
 
     # --- state ----------------------------------------------------------------------------------
 
@@ -492,6 +485,15 @@ class Module:
 
 
 _KINDS: dict[str, type] = {"parameter": Parameter, "buffer": Tensor, "module": Module}
+
+
+def _once(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+    """Yield each object under the first of its names."""
+    seen: set[int] = set()
+    for name, value in named:
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield name, value
 
 
 def _join(prefix: str, name: str) -> str:
