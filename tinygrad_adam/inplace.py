@@ -20,6 +20,7 @@ from .device import array_module, device_guard
 from .dtypes import kind
 from .errors import DTypeError, ShapeError
 from .ops import elementwise as ew
+from .ops.arguments import reaches
 from .ops.index import getitem, setitem
 from .ops.move import cast
 from .ops.shape import expand
@@ -187,11 +188,7 @@ def copy_(t: Tensor, source: Any) -> Tensor:
         except ValueError as error:
             raise ShapeError(f"copy_: {error}") from error
     kind(source._data.dtype)
-    try:
-        fits = np.broadcast_shapes(source._data.shape, t.shape) == t.shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if not reaches(source._data.shape, t.shape):
         raise ShapeError(f"copy_: source {source._data.shape} does not fit into {t.shape}")
     return _take(t, "copy_", source)
 

@@ -224,6 +224,14 @@ def some_axes(name: str, shape: Shape, *given: Any, dims: Any = None) -> Shape:
     return axes
 
 
+def reaches(small: Shape, big: Shape) -> bool:
+    """Whether `small` broadcasts to exactly `big`."""
+    try:
+        return np.broadcast_shapes(small, big) == big
+    except ValueError:
+        return False
+
+
 # --- places -------------------------------------------------------------------------------------
 
 

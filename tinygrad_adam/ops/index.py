@@ -9,6 +9,7 @@ reading again.  So the pairs `getitem`/`put` and `gather`/`put_along` are closed
 
 from __future__ import annotations
 
+import math
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from ..device import (
 )
 from ..dtypes import kind
 from ..errors import ArgumentError, DataError, DTypeError, InPlaceError, OutOfRangeError, ShapeError
-from .arguments import integer, one_axis, takes_tensor
+from .arguments import integer, one_axis, reaches, takes_tensor
 from .move import cast
 from .shape import reshape
 
@@ -307,19 +308,14 @@ def setitem(input: Tensor, index: Any, value: Any, name: str = "setitem") -> Non
             target = view[places] if places else view
     except IndexError as error:
         raise OutOfRangeError(f"{name}: {error} (shape {data.shape})") from error
-    try:
-        np.broadcast_shapes(v._data.shape, target.shape)
-        fits = v._data.size == 1 or _reaches(v._data.shape, target.shape)
-    except ValueError:
-        fits = False
-    if not fits:
+    shape = v._data.shape
+    extra = max(len(shape) - target.ndim, 0)  # axes of length 1 in front
+    if math.prod(shape[:extra]) != 1 or not reaches(shape[extra:], target.shape):
         raise ShapeError(
-            f"{name}: a value of shape {v._data.shape} does not fit the indexed part, "
-            f"{target.shape}"
+            f"{name}: a value of shape {shape} does not fit the indexed part, {target.shape}"
         )
-    extra = v._data.ndim - target.ndim
-    if extra > 0:  # axes of length 1 in front
-        v = reshape(v, v._data.shape[extra:])
+    if extra:
+        v = reshape(v, shape[extra:])
     node = None
     if recording:
         settings = {"part": part, "places": _kept(places, input, v)}
@@ -345,13 +341,6 @@ def _value(name: str, value: Any, dtype: Any) -> Array:
         raise ShapeError(f"{name}: {error}") from error
     except OverflowError as error:
         raise ArgumentError(f"{name}: {error}") from error
-
-
-def _reaches(small: tuple[int, ...], big: tuple[int, ...]) -> bool:
-    """Whether `small` broadcasts to exactly `big`, leading axes of length 1 aside."""
-    while len(small) > len(big) and small[0] == 1:
-        small = small[1:]
-    return len(small) <= len(big) and np.broadcast_shapes(small, big) == big
 
 
 # --- one element per row ------------------------------------------------------------------------

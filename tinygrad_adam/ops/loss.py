@@ -12,7 +12,7 @@ from ..autograd.graph import Variable, apply, variable
 from ..autograd.registry import op
 from ..device import Array, same_device
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
-from .arguments import fraction, integer, same_type
+from .arguments import fraction, integer, reaches, same_type
 from .elementwise import abs as absolute
 from .elementwise import add, mul, ne, sub, where
 from .index import check_classes, gather, getitem
@@ -59,11 +59,7 @@ def _check_weights(name: str, input: Any, **weights: Any) -> None:
         if weight is None:
             continue
         same_type(name, **{"input": input, key: weight})
-        try:
-            fits = np.broadcast_shapes(shape, weight._data.shape) == shape
-        except ValueError:
-            fits = False
-        if not fits:
+        if not reaches(weight._data.shape, shape):
             raise ShapeError(
                 f"{name}: {key} {weight._data.shape} does not broadcast to the input's "
                 f"shape {shape}; reshape it"

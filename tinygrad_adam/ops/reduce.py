@@ -264,15 +264,10 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
 
 
 def _moment(
-    operation: Op,
-    x: Tensor,
-    dim: Any,
-    unbiased: bool | None,
-    keepdim: bool,
-    correction: float | None,
+    of: Op, x: Tensor, dim: Any, unbiased: bool | None, keepdim: bool, correction: float | None
 ) -> Tensor:
     """Run `var` or `std`, whose arguments PyTorch overloads: a bool where `dim` goes."""
-    name = operation.name
+    name = of.name
     if isinstance(dim, bool):
         if unbiased is not None:
             raise ArgumentError(f"{name}: dim must be an integer, got {dim}")
@@ -288,7 +283,7 @@ def _moment(
         "keepdims": keepdim,
         "correction": 1 if correction is None else correction,
     }
-    return in_single(operation, (x,), settings)
+    return in_single(of, (x,), settings)
 
 
 @takes_tensor
@@ -415,8 +410,8 @@ def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return _extreme("amin", AMIN, input, dim, keepdim)
 
 
-def _indices(operation: Op, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
-    name, shape = operation.name, x._data.shape
+def _indices(name: str, operation: Op, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    shape = x._data.shape
     axis = None if dim is None else one_axis(name, shape, dim)
     if not (x._data.size if axis is None or not shape else shape[axis]):
         raise ShapeError(f"{name}: no elements to choose from in shape {shape}, dim {dim}")
@@ -446,26 +441,23 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     >>> tg.argmax(tg.tensor([[1, 5, 5], [7, 0, 1]]), dim=1)
     tensor([1, 0])
     """
-    return _indices(ARGMAX, input, dim, keepdim)
+    return _indices("argmax", ARGMAX, input, dim, keepdim)
 
 
 @takes_tensor
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return where the smallest element is, as int64; the first of several.  See `argmax`."""
-    return _indices(ARGMIN, input, dim, keepdim)
+    return _indices("argmin", ARGMIN, input, dim, keepdim)
 
 
-def _along(name: str, arg: Any, whole: Any, other_op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+def _along(name: str, arg: Op, whole: Any, other_op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     if isinstance(dim, Variable) or (dim is not None and not isinstance(dim, (int, np.integer))):
         return other_op(x, dim)
     if dim is None:
         return whole(x)
-    axis = one_axis(name, x._data.shape, dim)
-    if x._data.ndim and not x._data.shape[axis]:
-        raise ShapeError(f"{name}: no elements to choose from in shape {x._data.shape}, dim {dim}")
+    axis, where = one_axis(name, x._data.shape, dim), _indices(name, arg, x, dim, True)
     if not x._data.ndim:
-        return ValuesAndIndices(clone(x), arg(x))
-    where = arg(x, axis, True)
+        return ValuesAndIndices(clone(x), where)
     values = gather(x, axis, where)
     if keepdim:
         return ValuesAndIndices(values, where)
@@ -502,7 +494,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     >>> values, indices
     (tensor([5., 7.]), tensor([1, 0]))
     """
-    return _along("max", argmax, amax, maximum, input, dim, keepdim)
+    return _along("max", ARGMAX, amax, maximum, input, dim, keepdim)
 
 
 @overload
@@ -512,7 +504,7 @@ def min(input: Tensor, dim: int, keepdim: bool = False) -> ValuesAndIndices: ...
 @takes_tensor
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the smallest element; with `dim`, a pair (values, indices).  See `max`."""
-    return _along("min", argmin, amin, minimum, input, dim, keepdim)
+    return _along("min", ARGMIN, amin, minimum, input, dim, keepdim)
 
 
 # --- truths, running sums -----------------------------------------------------------------------
