@@ -15,12 +15,11 @@ import numpy as np
 
 from .autograd.graph import Node, Variable, variable
 from .autograd.memory import part_of, parts_of, take_over
-from .autograd.mode import is_grad_enabled
 from .device import array_module, device_guard
 from .dtypes import kind
 from .errors import DTypeError, ShapeError
 from .ops import elementwise as ew
-from .ops.arguments import reaches
+from .ops.arguments import reaches, recorded
 from .ops.index import getitem, setitem
 from .ops.move import cast
 from .ops.shape import expand
@@ -48,8 +47,7 @@ def _assign(t: Tensor, index: Any, value: Any, name: str, node: Node | None = No
 
     With a `node`, which made `value`, all of the tensor is assigned to.
     """
-    recorded = is_grad_enabled() and (_requires_grad(t) or _requires_grad(value))
-    parts = parts_of(t) if recorded else None
+    parts = parts_of(t) if recorded(t, value) else None
     if not parts:
         setitem(t, index, value, name)
     else:
@@ -72,8 +70,7 @@ def _replace(t: Tensor, name: str, value: Any) -> Tensor:
     since nothing of the old value remains.
     """
     node = value._node if isinstance(value, Variable) else None
-    recorded = is_grad_enabled() and (_requires_grad(t) or node is not None)
-    origin = part_of(t) if recorded else None
+    origin = part_of(t) if recorded(t, value) else None
     if origin is not None:
         base, index = origin
         _assign(base, index, value, name)
@@ -85,7 +82,7 @@ def _replace(t: Tensor, name: str, value: Any) -> Tensor:
 def update(t: Tensor, name: str, function: Callable[[Any, Any], Any], other: Any) -> Tensor:
     """Write ``function(t, other)`` over all elements."""
     old: Any = t
-    if is_grad_enabled() and (_requires_grad(t) or _requires_grad(other)):
+    if recorded(t, other):
         # Derivatives may keep what they saw, and this memory is about to change.
         with device_guard(t._data):
             old = variable(array_module(t._data).array(t._data), t._node)
@@ -195,7 +192,7 @@ def copy_(t: Tensor, source: Any) -> Tensor:
 
 def _take(t: Tensor, name: str, source: Any) -> Tensor:
     source = cast(source.to(t.device), t._data.dtype)
-    if source.requires_grad and is_grad_enabled():
+    if recorded(source):
         source = ew.clone(expand(source, t.shape))
     return _replace(t, name, source)
 
@@ -214,10 +211,6 @@ def _fill(t: Tensor, name: str, value: Any) -> Tensor:
     if getattr(value, "ndim", 0) or isinstance(value, (list, tuple)):
         raise ShapeError(f"{name}: the value must be one number, got {value!r:.80}")
     return _take(t, name, value) if isinstance(value, Variable) else _replace(t, name, value)
-
-
-def _requires_grad(value: Any) -> bool:
-    return isinstance(value, Variable) and (value._requires_grad or value._node is not None)
 
 
 def _same_index(part: tuple[Any, ...], index: Any) -> bool:

@@ -191,7 +191,10 @@ def compare(arguments: argparse.Namespace) -> None:
     folder = RunFolder("compare", arguments.out)
     tolerance = number("--tolerance", arguments.tolerance, above=0.0)
     rates = {name: rate for name, (_, rate) in CONTESTANTS.items()} | _rates(arguments.lr)
-    titles = {name: f"{CONTESTANTS[name][0]}, lr {rate:g}" for name, rate in rates.items()}
+    makers = {
+        f"{CONTESTANTS[name][0]}, lr {rate:g}": partial(make_optimizer, name, lr=rate)
+        for name, rate in rates.items()
+    }
     if arguments.steps < 1:
         raise ArgumentError(f"--steps must be at least 1, got {arguments.steps}")
     report = make_report()
@@ -199,39 +202,24 @@ def compare(arguments: argparse.Namespace) -> None:
     with folder:
         with report.working(arguments.steps * len(rates), "updates"):
             histories, paths = race(
-                {
-                    title: partial(make_optimizer, name, lr=rates[name])
-                    for name, title in titles.items()
-                },
-                arguments.steps,
-                on_step=lambda title: report.advance(1, title),
+                makers, arguments.steps, on_step=lambda title: report.advance(1, title)
             )
         rows = convergence_table(histories, tolerance=tolerance)
         with report.busy("drawing the figures"):
             paths_figure = plot.paths_on_contours(
                 rosenbrock, paths, xlim=(-1.6, 1.6), ylim=(-0.6, 1.8), minimum=(1.0, 1.0)
             )
-            folder.write_figures(
-                {"comparison": plot.optimizer_comparison(histories), "paths": paths_figure}
-            )
+            comparison = plot.optimizer_comparison(histories)
+            folder.write_figures({"comparison": comparison, "paths": paths_figure})
         folder.write_json("settings.json", settings)
         results = [row._asdict() | {"history": histories[row.name]} for row in rows]
         folder.write_json("metrics.json", {"optimizers": results})
     report.line(f"Rosenbrock's function from (-1, 1), {arguments.steps} updates each")
-    report.table(
-        ("optimizer", "best value", f"updates to {tolerance:g}", "last value"),
-        [
-            (
-                row.name,
-                f"{row.best:.3g}",
-                "never" if row.steps is None else str(row.steps),
-                f"{histories[row.name][-1]:.3g}"
-                if row.diverged is None
-                else f"diverged at {row.diverged}",
-            )
-            for row in rows
-        ],
-    )
+    table = []
+    for name, best, steps, diverged in rows:
+        last = f"{histories[name][-1]:.3g}" if diverged is None else f"diverged at {diverged}"
+        table.append((name, f"{best:.3g}", "never" if steps is None else str(steps), last))
+    report.table(("optimizer", "best value", f"updates to {tolerance:g}", "last value"), table)
     report.line(folder.saved())
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..autograd.explain import mixed_devices
 from ..autograd.graph import Variable, variable
+from ..autograd.mode import is_grad_enabled
 from ..device import Device, array_module, device_of, same_device
 from ..dtypes import get_default_dtype, result_type
 from ..errors import ArgumentError, DTypeError, OutOfRangeError
@@ -126,6 +127,14 @@ def _instead(key: str, value: Any) -> str:
     if value is not None:
         return f"{type(value).__name__}; wrap it with tg.tensor(...)"
     return "None" + ("; did a forward() forget to return its result?" if key == "input" else "")
+
+
+def recorded(*values: Any) -> bool:
+    """Whether an operation on `values` would be recorded: one needs a gradient, and may get it."""
+    for v in values:
+        if isinstance(v, Variable) and (v._node is not None or v._requires_grad):
+            return is_grad_enabled()
+    return False
 
 
 # --- numbers ------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import integer, pair, same_type
 from .reduce import total
-from .window import Window
+from .window import Window, one_image
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -214,9 +214,7 @@ def conv2d(
     same_type("conv2d", input=input, weight=weight, bias=bias)
     x, w = input._data.shape, weight._data.shape
     if len(x) == 3:
-        single = input.reshape(1, *x)
-        y = conv2d(single, weight, bias, stride, padding, dilation, groups)
-        return y.reshape(y._data.shape[1:])
+        return one_image(conv2d, input, weight, bias, stride, padding, dilation, groups)
     sides = f"(x {x}, weight {w})"
     if len(x) != 4 or len(w) != 4:
         raise ShapeError(f"conv2d: x must be (N, C, H, W) and weight (O, C, K, L) {sides}")

@@ -18,7 +18,6 @@ import numpy as np
 from ..autograd.explain import mixed_devices
 from ..autograd.graph import Variable, apply, variable
 from ..autograd.memory import changed, other_aliases, take_over
-from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..device import (
     Array,
@@ -31,7 +30,7 @@ from ..device import (
 )
 from ..dtypes import kind
 from ..errors import ArgumentError, DataError, DTypeError, InPlaceError, OutOfRangeError, ShapeError
-from .arguments import integer, one_axis, reaches, takes_tensor
+from .arguments import integer, one_axis, reaches, recorded, takes_tensor
 from .move import cast
 from .shape import reshape
 
@@ -171,7 +170,7 @@ def _unwrapped(items: Any) -> Any:
 
 def _kept(arrays: Index, *tensors: Any) -> Index:
     """Return index arrays, copied if the graph will keep them: they may be written to later."""
-    if arrays and is_grad_enabled() and any(t._node or t._requires_grad for t in tensors):
+    if arrays and recorded(*tensors):
         return tuple(_copied(i) if hasattr(i, "dtype") else i for i in arrays)
     return arrays
 
@@ -287,9 +286,7 @@ def setitem(input: Tensor, index: Any, value: Any, name: str = "setitem") -> Non
             f"{name}: {v._data.dtype} values do not go into a {data.dtype} tensor; "
             "convert one side first"
         )
-    recording = is_grad_enabled() and (
-        input._node is not None or input._requires_grad or v._node is not None or v._requires_grad
-    )
+    recording = recorded(input, v)
     if recording:
         if input._requires_grad and input._node is None:
             raise InPlaceError(

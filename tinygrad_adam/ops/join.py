@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import Variable, apply
@@ -176,12 +177,9 @@ def split(
             raise ShapeError(
                 f"split: lengths {lengths} do not add up to {n}, dim {axis} of {shape}"
             )
-    pieces, start = [], 0
-    for k in lengths:
-        index = (slice(None),) * axis + (slice(start, start + k),)
-        pieces.append(tensor[index])
-        start += k
-    return tuple(pieces)
+    before = (slice(None),) * axis
+    ends = zip(lengths, accumulate(lengths), strict=True)
+    return tuple(tensor[(*before, slice(end - k, end))] for k, end in ends)
 
 
 @takes_tensor

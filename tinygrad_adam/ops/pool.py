@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..autograd.graph import Variable, apply
-from ..autograd.mode import is_grad_enabled
 from ..autograd.registry import op
 from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .arguments import pair
+from .arguments import pair, recorded
 from .reduce import in_single
-from .window import Window
+from .window import Window, one_image
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -220,11 +219,9 @@ def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
               [13., 15.]]]])
     """
     if isinstance(input, Variable) and input._data.ndim == 3:
-        y = max_pool2d(input.reshape(1, *input._data.shape), kernel_size, stride, padding)
-        return y.reshape(y._data.shape[1:])
+        return one_image(max_pool2d, input, kernel_size, stride, padding)
     win = _window("max_pool2d", input, kernel_size, stride, padding)
-    varies = is_grad_enabled() and (input._requires_grad or input._node is not None)
-    return apply(MAX_POOL2D, (input,), {"win": win, "memo": [] if varies else None})
+    return apply(MAX_POOL2D, (input,), {"win": win, "memo": [] if recorded(input) else None})
 
 
 def avg_pool2d(
@@ -264,8 +261,6 @@ def avg_pool2d(
               [10.5000, 12.5000]]]])
     """
     if isinstance(input, Variable) and input._data.ndim == 3:
-        single = input.reshape(1, *input._data.shape)
-        y = avg_pool2d(single, kernel_size, stride, padding, count_include_pad)
-        return y.reshape(y._data.shape[1:])
+        return one_image(avg_pool2d, input, kernel_size, stride, padding, count_include_pad)
     win = _window("avg_pool2d", input, kernel_size, stride, padding)
     return in_single(AVG_POOL2D, (input,), {"win": win, "include_pad": count_include_pad})

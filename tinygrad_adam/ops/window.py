@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..device import Array
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def one_image(function: Callable[..., Tensor], image: Tensor, *settings: Any) -> Tensor:
+    """Return ``function(image, *settings)`` of an image (C, H, W): that of a batch of one."""
+    y = function(image.reshape(1, *image._data.shape), *settings)
+    return y.reshape(y._data.shape[1:])
 
 
 class Window(NamedTuple):
