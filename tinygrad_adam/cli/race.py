@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .. import plot
 from ..creation import tensor
 from ..errors import ArgumentError
+from ..ops.arguments import integer
 from ..optim import Optimizer
 from ..optim.settings import number
 from ..tensor import Tensor
@@ -103,8 +104,7 @@ def race(
     >>> result.paths["SGD"][:2].tolist()
     [[-1.0, 1.0], [-0.996, 1.0]]
     """
-    if steps < 1:
-        raise ArgumentError(f"race: steps must be at least 1, got {steps}")
+    steps = integer("race", "steps", steps, 1)
     histories, paths = {}, {}
     for name, make in optimizers.items():
         path = np.full((steps + 1, 2), np.nan)

@@ -288,32 +288,21 @@ relu = unary(
 # --- choosing -----------------------------------------------------------------------------------
 
 
-def _larger(F: Any, g: Any, a: Any, b: Any) -> Any:
-    """Gradient of max(a, b) in a: all of it where a wins, half where they tie."""
+def _if_larger(F: Any, g: Any, a: Any, b: Any) -> Any:
+    """Gradient of max(a, b) in a, and of min(a, b) in b: half of it where they tie."""
     return F.where(a == b, g * 0.5, F.where(a < b, 0.0, g))
 
 
-def _smaller(F: Any, g: Any, a: Any, b: Any) -> Any:
-    """Gradient of min(a, b) in a."""
-    return F.where(a == b, g * 0.5, F.where(a > b, 0.0, g))
+def _if_smaller(F: Any, g: Any, a: Any, b: Any) -> Any:
+    return _if_larger(F, g, b, a)
 
 
 maximum = binary(
-    op(
-        "maximum",
-        lambda xp, a, b: xp.maximum(a, b),
-        a=_larger,
-        b=lambda F, g, a, b: _larger(F, g, b, a),
-    ),
+    op("maximum", lambda xp, a, b: xp.maximum(a, b), a=_if_larger, b=_if_smaller),
     doc="Return the larger of two tensors per element; a tie halves the gradient.",
 )
 minimum = binary(
-    op(
-        "minimum",
-        lambda xp, a, b: xp.minimum(a, b),
-        a=_smaller,
-        b=lambda F, g, a, b: _smaller(F, g, b, a),
-    ),
+    op("minimum", lambda xp, a, b: xp.minimum(a, b), a=_if_smaller, b=_if_larger),
     doc="Return the smaller of two tensors per element; a tie halves the gradient.",
 )
 

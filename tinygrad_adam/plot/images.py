@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, DataError, ShapeError
+from ..errors import DataError, ShapeError
+from ..ops.arguments import integer
 from .canvas import host, new_axes
 
 if TYPE_CHECKING:
@@ -57,10 +58,8 @@ def misclassified(images: Any, labels: Any, predictions: Any, *, most: int = 25)
             "misclassified: expected images (N, H, W) or (N, 1, H, W), labels (N,) and predictions "
             f"(N,), got {host(images).shape}, {true.shape} and {predicted.shape}"
         )
-    if most < 1:
-        raise ArgumentError(f"misclassified: most must be at least 1, got {most}")
     wrong = np.flatnonzero(true != predicted)
-    shown = wrong[:most]
+    shown = wrong[: integer("misclassified", "most", most, 1)]
     figure, _ = _grid(
         pictures[shown],
         [f"{true[index]} as {predicted[index]}" for index in shown],

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ..autograd import no_grad
-from ..errors import ArgumentError, DataError
+from ..errors import DataError
 from ..nn import Module
+from ..ops.arguments import integer
 from ..ops.join import cat
 from ..optim import Optimizer
 from ..process import tune_malloc
@@ -143,8 +144,7 @@ def fit(
     >>> history[-1].loss.read() < 1e-3
     True
     """
-    if epochs < 1:
-        raise ArgumentError(f"fit: epochs must be at least 1, got {epochs}")
+    epochs = integer("fit", "epochs", epochs, 1)
     tune_malloc()
     history = []
     for number in range(1, epochs + 1):
