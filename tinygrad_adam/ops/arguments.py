@@ -236,7 +236,7 @@ def some_axes(name: str, shape: Shape, *given: Any, dims: Any = None) -> Shape:
 def reaches(small: Shape, big: Shape) -> bool:
     """Whether `small` broadcasts to exactly `big`."""
     try:
-        return np.broadcast_shapes(small, big) == big
+        return small in ((), big) or np.broadcast_shapes(small, big) == big
     except ValueError:
         return False
 
