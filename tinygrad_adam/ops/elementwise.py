@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 __all__ = [
-    "abs", "add", "clamp", "clone", "cos", "div", "eq", "exp", "ge", "gt", "isfinite", "isnan",
-    "le", "log", "log1p", "logical_and", "logical_not", "logical_or", "lt", "maximum", "minimum",
-    "mul", "ne", "neg", "pow", "relu", "rsqrt", "sigmoid", "sign", "sin", "sqrt", "sub", "tanh",
-    "where",
+    "abs", "add", "clamp", "clone", "cos", "div", "eq", "exp", "ge", "gt",
+    "isfinite", "isnan", "le", "log", "log1p", "logical_and", "logical_not",
+    "logical_or", "lt", "maximum", "minimum", "mul", "ne", "neg", "pow",
+    "relu", "rsqrt", "sigmoid", "sign", "sin", "sqrt", "sub", "tanh", "where",
 ]  # fmt: skip
 
 Unary = Callable[["Tensor"], "Tensor"]
