@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from typing import IO
@@ -41,7 +40,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """
     target = os.path.realpath(os.fsdecode(path))
     directory, base = os.path.split(target)
-    temporary = os.path.join(directory, f".{base[:40]}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(directory, f".{base[:40]}.{os.urandom(4).hex()}.tmp")
     # Mode "x" and not tempfile: that one makes files only their owner can read.
     file = open(temporary, "xb")  # noqa: SIM115
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar
@@ -16,7 +15,7 @@ from ..errors import ArgumentError, ModuleError, ModuleStateError
 from ..ops.arguments import destination
 from ..tensor import Tensor
 from .parameter import Parameter
-from .state import IncompatibleKeys, load_tensors
+from .state import IncompatibleKeys, load_tensors, nearest
 
 __all__ = ["Module"]
 
@@ -209,7 +208,7 @@ class Module:
             # The property exists and itself raised AttributeError: run it again to show that one.
             return attribute.__get__(self)
         # Protocol look-ups (copy, NumPy, IPython) come by often and are never misspellings.
-        near = [] if name.startswith("__") else difflib.get_close_matches(name, dir(self), n=1)
+        near = [] if name.startswith("__") else nearest(name, dir(self))
         hint = f"; did you mean {near[0]!r}?" if near else ""
         if "_members" not in self.__dict__:
             hint = f"; {owner}.__init__ has not called super().__init__() yet"

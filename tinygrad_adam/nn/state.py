@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +16,13 @@ __all__ = ["IncompatibleKeys", "load_tensors"]
 
 # Hints compare every name with every other: enough for a reader, cheap for thousands of keys.
 _MAX_HINTS = 10
+
+
+def nearest(name: str, candidates: list[str]) -> list[str]:
+    """Return what `name` may be a misspelling of: the likeliest of `candidates`, or none."""
+    from difflib import get_close_matches  # read for an error only
+
+    return get_close_matches(name, candidates, n=1)
 
 
 class IncompatibleKeys(NamedTuple):
@@ -120,6 +126,6 @@ def _with_hints(kind: str, names: list[str], candidates: Iterable[str]) -> list[
     pool = list(candidates)
     lines = []
     for index, name in enumerate(names):
-        near = difflib.get_close_matches(name, pool, n=1) if index < _MAX_HINTS else []
+        near = nearest(name, pool) if index < _MAX_HINTS else []
         lines.append(f"{name!r} is {kind}" + (f" (near: {near[0]!r})" if near else ""))
     return lines
