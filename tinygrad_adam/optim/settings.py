@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -54,41 +53,35 @@ def number(
     return result
 
 
-@dataclass(frozen=True)
 class Setting:
     """A setting's default; a subclass says what it may be.
 
-    Attributes
+    Parameters
     ----------
     default : object
         Its value if none is given.
     kw_only : bool
         Whether the constructor takes it by name only.
+    **bounds : float
+        As for `number`.
     """
 
-    default: Any
-    _: KW_ONLY
-    kw_only: bool = False
+    def __init__(self, default: Any, *, kw_only: bool = False, **bounds: float) -> None:
+        self.default, self.kw_only, self.bounds = default, kw_only, bounds
 
     def read(self, name: str, value: Any) -> Any:
         """Return `value` as a plain Python value, or raise an ArgumentError that says `name`."""
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Number(Setting):
-    """A finite number from 0 up, within the bounds of `number`."""
-
-    above: float | None = None
-    below: float | None = None
-    most: float | None = None
+    """A finite number from 0 up, within the bounds."""
 
     def read(self, name: str, value: Any) -> float:
         """Return `value` as a float."""
-        return number(name, value, above=self.above, below=self.below, most=self.most)
+        return number(name, value, **self.bounds)
 
 
-@dataclass(frozen=True)
 class Rate(Setting):
     """A learning rate: a number, or a function of the number of completed updates."""
 
@@ -97,11 +90,8 @@ class Rate(Setting):
         return value if callable(value) else number(name, value)
 
 
-@dataclass(frozen=True)
 class Pair(Setting):
-    """Two numbers from 0 up to, but not including, `below`."""
-
-    below: float
+    """Two numbers from 0 up, within the bounds."""
 
     def read(self, name: str, value: Any) -> tuple[float, float]:
         """Return `value` as two floats."""
@@ -109,11 +99,10 @@ class Pair(Setting):
             first, second = value
         except (TypeError, ValueError):
             raise ArgumentError(f"{name} must be two numbers, got {value!r}") from None
-        below = self.below
-        return number(f"{name}[0]", first, below=below), number(f"{name}[1]", second, below=below)
+        bounds = self.bounds
+        return number(f"{name}[0]", first, **bounds), number(f"{name}[1]", second, **bounds)
 
 
-@dataclass(frozen=True)
 class Flag(Setting):
     """True or False."""
 
