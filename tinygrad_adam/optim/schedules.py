@@ -3,14 +3,13 @@
 A schedule is any callable ``k -> lr``; pass it as an optimiser's ``lr``.  The first update asks for
 ``k = 0``.  The optimiser keeps `k` and saves it, so a resumed run goes on where it was.
 
-The schedules of this file, and frozen dataclasses derived from :class:`Schedule`, are saved with
-it.  Any other function belongs to the program, which has to pass it again.
+The schedules of this file, and classes derived from :class:`Schedule`, are saved with it.  Any
+other function belongs to the program, which has to pass it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError
@@ -20,7 +19,10 @@ __all__ = ["Constant", "Exponential", "Schedule", "loaded"]
 
 
 class Schedule:
-    """Base of the schedules that are saved: frozen dataclasses whose fields are plain values."""
+    """Base of the schedules that are saved.
+
+    Their attributes are plain values, and the constructor takes all of them by these names.
+    """
 
     kinds: ClassVar[dict[str, type[Schedule]]] = {}
 
@@ -31,10 +33,19 @@ class Schedule:
         """Return the learning rate after `k` updates."""
         raise NotImplementedError
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({fields})"
+
     def saved(self) -> dict[str, Any]:
-        """Return the name of the schedule and its fields; `loaded` reads them."""
-        fields: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
-        return {"schedule": type(self).__name__} | fields
+        """Return the name of the schedule and its attributes; `loaded` reads them."""
+        return {"schedule": type(self).__name__} | vars(self)
 
 
 def loaded(saved: Mapping[str, Any]) -> Schedule:
@@ -60,7 +71,6 @@ def loaded(saved: Mapping[str, Any]) -> Schedule:
         raise ArgumentError(f"schedule {name}: {error}") from None
 
 
-@dataclass(frozen=True)
 class Constant(Schedule):
     """The same rate always.
 
@@ -80,17 +90,14 @@ class Constant(Schedule):
     0.1
     """
 
-    lr: float
-
-    def __post_init__(self) -> None:
-        _read(self, "lr")
+    def __init__(self, lr: float) -> None:
+        self.lr = number("Constant: lr", lr)
 
     def __call__(self, k: int) -> float:
         """Return `lr`."""
         return self.lr
 
 
-@dataclass(frozen=True)
 class Exponential(Schedule):
     r"""The rate :math:`\eta \cdot \text{rate}^{k / \text{steps}}` after `k` updates.
 
@@ -119,23 +126,13 @@ class Exponential(Schedule):
     0.5
     """
 
-    lr: float
-    rate: float
-    steps: float
-    staircase: bool = False
-
-    def __post_init__(self) -> None:
-        _read(self, "lr")
-        _read(self, "rate", above=0.0)
-        _read(self, "steps", above=0.0)
+    def __init__(self, lr: float, rate: float, steps: float, staircase: bool = False) -> None:
+        self.lr = number("Exponential: lr", lr)
+        self.rate = number("Exponential: rate", rate, above=0.0)
+        self.steps = number("Exponential: steps", steps, above=0.0)
+        self.staircase = staircase
 
     def __call__(self, k: int) -> float:
         """Return the rate after `k` updates."""
         exponent = k // self.steps if self.staircase else k / self.steps
         return float(self.lr * self.rate**exponent)
-
-
-def _read(schedule: Schedule, name: str, above: float | None = None) -> None:
-    """Check a field of a schedule, and make it a plain float."""
-    value = number(f"{type(schedule).__name__}: {name}", getattr(schedule, name), above=above)
-    object.__setattr__(schedule, name, value)
