@@ -127,7 +127,12 @@ def test_what_else_stops_the_bursts():
 
 def test_optimizers(tmp_path, capsys):
     results = run_example("slide11_optimizers", tmp_path)
-    assert_same_text(capsys.readouterr().out, documented("slide11_optimizers"))
+    # RMSprop at this rate never settles: after 400 updates the last bit decides where it is
+    texts = capsys.readouterr().out, documented("slide11_optimizers")
+    texts = [re.sub(r"^(RMSprop, lr 0.01) +\S+ +\d+", r"\1", text, flags=re.M) for text in texts]
+    assert_same_text(*texts)
+    last = results["histories"]["RMSprop, lr 0.01"][-50:]
+    assert 0.02 < min(last) < max(last) < 0.06
     assert list(results["reached"].values()) == [409, 613, None, None, 616, None]
     assert np.isnan(results["histories"]["SGD, lr 0.01"][-1])
     for path in results["paths"].values():

@@ -107,9 +107,11 @@ def threads_for(flops: float, most: int | None = None) -> int:
         The upper bound; `get_num_threads` if left out.
     """
     global _free, _handed_out, _next_look
+    if flops < MANY:
+        return 1
     if most is None:
         most = get_num_threads()
-    if flops < MANY or most == 1:
+    if most == 1:
         return 1
     now = time.monotonic()
     if now >= _next_look:

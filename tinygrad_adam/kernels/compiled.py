@@ -18,6 +18,7 @@ from ..device import Array
 from . import elementwise as elementwise  # to be asked after what is here
 from . import losses as losses
 from .pool import CODES
+from .split import alike
 from .switch import compiled
 
 __all__: list[str] = []
@@ -26,6 +27,9 @@ SINGLE = np.dtype(np.float32)
 FLOATS = SINGLE, np.dtype(np.float64)
 # From so many elements on the loop is faster than NumPy's passes.
 LEAST = 2048
+# An element of a pass over memory counts as so many operations: two threads share what one of them
+# could fetch, so they pay late.
+PASSED = 24
 
 
 # The compiled loops for an array of so many elements, or None.
@@ -64,7 +68,7 @@ def relu(xp: Any, x: Array) -> Any:
     k, y = _start(x)
     if k is None:
         return NotImplemented
-    k.relu(_flat(x), _flat(y))
+    alike(k.relu, x.size * PASSED, (_flat(x), _flat(y)))
     return y
 
 
@@ -73,7 +77,7 @@ def relu_slope(F: Any, g: Array, y: Array) -> Any:
     k, out = _start(g, y)
     if k is None:
         return NotImplemented
-    k.relu_slope(_flat(g), _flat(y), _flat(out))
+    alike(k.relu_slope, g.size * PASSED, (_flat(g), _flat(y), _flat(out)))
     return out
 
 
@@ -82,7 +86,7 @@ def sigmoid(xp: Any, x: Array) -> Any:
     k, y = _start(x, gain=8) if x.dtype == SINGLE else (None, None)
     if k is None:
         return NotImplemented
-    k.sigmoid(_flat(x), _flat(y))
+    alike(k.sigmoid, x.size * PASSED, (_flat(x), _flat(y)))
     return y
 
 
@@ -91,7 +95,7 @@ def sigmoid_slope(F: Any, g: Array, y: Array) -> Any:
     k, out = _start(g, y)
     if k is None:
         return NotImplemented
-    k.sigmoid_slope(_flat(g), _flat(y), _flat(out))
+    alike(k.sigmoid_slope, g.size * PASSED, (_flat(g), _flat(y), _flat(out)))
     return out
 
 
@@ -136,9 +140,10 @@ def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) 
     code, code_planes = _empty(shape, innermost, np.uint8)
     seen = planes(x, innermost)
     if win.kernel == win.stride == (2, 2) and win.padding == (0, 0):
-        k.max_pool_2x2(seen, y_planes, code_planes)
+        alike(k.max_pool_2x2, x.size * PASSED, (seen, y_planes, code_planes))
     else:
-        k.max_pool(seen, y_planes, code_planes, win.kernel, win.stride, win.padding)
+        arrays, settings = (seen, y_planes, code_planes), (win.kernel, win.stride, win.padding)
+        alike(k.max_pool, x.size * PASSED, arrays, *settings)
     if memo is not None:
         memo[:] = [code]
     return y
@@ -155,7 +160,8 @@ def max_pool2d_slope(
     innermost = _innermost(memo[0])
     out, out_planes = _empty(x_shape, innermost, g.dtype)
     g, code = planes(g, innermost), planes(memo[0], innermost)
-    k.max_pool_slope(g, code, out_planes, win.kernel, win.stride, win.padding)
+    settings = win.kernel, win.stride, win.padding
+    alike(k.max_pool_slope, out.size * PASSED, (g, code, out_planes), *settings)
     return out
 
 
@@ -232,7 +238,7 @@ def update(loop_for: dict[int, str]) -> Any:
         name, k = loop_for.get(len(state)), loops(p.size)
         if name is None or k is None:
             return NotImplemented
-        getattr(k, name)(p, g, *state, c)
+        alike(getattr(k, name), p.size * PASSED, (p, g, *state), c)
         return None
 
     return run
