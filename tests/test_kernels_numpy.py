@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_adam as tg
+from tinygrad_adam.kernels import cpu
 from tinygrad_adam.nn import container
 from tinygrad_adam.ops import pool
+from tinygrad_adam.ops.conv import Geometry
 
 F = tg.nn.functional
 FEW = st.integers(-2, 2).map(float) | st.sampled_from([np.inf, -np.inf, -0.0])
@@ -58,6 +60,28 @@ def test_relu_and_max_pool_commute_in_a_sequential(x):
         plain_y, (plain_dx,) = value_and_gradients(net, [x], [0], weights)
     np.testing.assert_array_equal(y, plain_y)
     np.testing.assert_array_equal(dx, plain_dx)
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_the_number_of_threads_changes_no_bit_of_a_convolution(channels):
+    rng = np.random.default_rng(0)
+    x, w, v = (
+        rng.standard_normal(shape, np.float32)
+        for shape in ((5, channels, 13, 9), (8, channels, 3, 3), (5, 8, 13, 9))
+    )
+    geo = Geometry((1, 1), (1, 1), (1, 1), 1)
+    found = []
+    for threads in (1, 3):
+        with mock.patch.object(cpu, "threads_for", lambda flops, threads=threads: threads):
+            found.append(
+                [
+                    cpu.conv2d(x, w, np.ones(8, np.float32), geo),
+                    cpu.conv2d_input(v, w, x.shape, geo),
+                    cpu.conv2d_weight(x, v, w.shape, geo),
+                ]
+            )
+    for one, several in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, several)
 
 
 def test_one_module_alone_or_with_its_own_forward_is_run_by_itself():

@@ -472,8 +472,8 @@ def test_blocks_smaller_than_the_image_are_used():
     seen = []
     blocks = cpu._blocks
 
-    def spy(patches, thin):
-        for columns, some in blocks(patches, thin):
+    def spy(patches, span, thin):
+        for columns, some in blocks(patches, span, thin):
             seen.append(columns)
             yield columns, some
 

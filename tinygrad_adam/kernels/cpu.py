@@ -28,7 +28,9 @@ import numpy as np
 from ..autograd.faster import faster
 from ..buffers import empty
 from ..device import Array
+from ..process import product, threads_for
 from .products import matmul
+from .split import share
 
 __all__ = ["conv2d", "conv2d_input", "conv2d_weight"]
 
@@ -39,6 +41,18 @@ THIN = 32
 # Bytes of copied patches, and of a second operand that is read once with them: what is packed for
 # the product then stays in a second-level cache.
 BLOCK_BYTES = 1 << 17
+# A kernel's gradient is summed in so many parts, whatever the number of threads: it is then the
+# same every time.  Their sums hold no more numbers than this.
+PARTS, PARTS_SIZE = 8, 1 << 22
+
+
+def _share(work: Callable[[int, int], object], size: int, flops: int) -> None:
+    """Call `work` on pieces of ``range(size)``, from as many threads as pay for so much."""
+    threads = threads_for(flops)
+    if size < 2 * threads:  # the threads of each product are more use
+        work(0, size)
+    else:
+        product(0, share, work, size, -(-size // (4 * threads)), threads)
 
 
 def _rows_outermost(x: Array, padding: tuple[int, int], groups: int) -> Array:
@@ -69,21 +83,23 @@ def _patches(x: Array, kernel: tuple[int, int], out: tuple[int, int], geo: Any) 
     )
 
 
-def _blocks(patches: Array, thin: bool, beside: int = 0) -> Iterator[tuple[slice, Array]]:
-    """Yield the columns of some output rows, and the patches that meet there as a matrix.
+def _blocks(
+    patches: Array, span: tuple[int, int], thin: bool, beside: int = 0
+) -> Iterator[tuple[slice, Array]]:
+    """Yield the columns of some output rows of a span, and the patches that meet there as a matrix.
 
     The matrices are (groups, L*K*C, columns) if `thin`, copied for as many rows at once, or as much
     of one, as the cache holds with `beside` more numbers per column; else (groups, L, K*C, columns)
     for one row, a view of the images where that can be.
     """
-    groups, l, k, c, p, q, n = patches.shape  # noqa: E741  the axis letter
+    groups, l, k, c, _, q, n = patches.shape  # noqa: E741  the axis letter
     depth = l * k * c
     row_bytes = max(1, (groups * depth + beside) * q * n * patches.itemsize)
     rows = max(1, BLOCK_BYTES // row_bytes) if thin else 1
     wide = max(1, q * BLOCK_BYTES // row_bytes) if thin and row_bytes > BLOCK_BYTES else q
     split = (depth,) if thin else (l, k * c)
-    for start, left in itertools.product(range(0, p, rows), range(0, q, wide)):
-        some = patches[:, :, :, :, start : start + rows, left : left + wide]
+    for start, left in itertools.product(range(*span, rows), range(0, q, wide)):
+        some = patches[:, :, :, :, start : min(start + rows, span[1]), left : left + wide]
         first, count = (start * q + left) * n, math.prod(some.shape[4:])
         yield slice(first, first + count), some.reshape(groups, *split, count)
 
@@ -121,7 +137,8 @@ def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
         b = b.reshape(groups, each, 1)
     if geo.stride[1] > 1 or k * c < THIN:
         wg = wg.transpose(0, 1, 4, 3, 2).reshape(groups, each, l * k * c)
-        for columns, patches in _blocks(_patches(xt, (k, l), out, geo), thin=True):
+        # calls too short to run beside each other
+        for columns, patches in _blocks(_patches(xt, (k, l), out, geo), (0, p), thin=True):
             part = y[:, :, columns]
             matmul(wg, patches, out=part)
             if b is not None:
@@ -129,18 +146,22 @@ def conv2d(x: Array, w: Array, b: Array | None, geo: Any) -> Array:
         return y.reshape(o, p, q, n).transpose(3, 0, 1, 2)
     wg = wg.transpose(0, 4, 1, 3, 2).reshape(groups, l * each, k * c)
     (sy, _), (dy, dx), wide = geo.stride, geo.dilation, xt.shape[3]
-    products = empty((groups, l * each, wide * n), x.dtype)
-    shifted = products.reshape(groups, l, each, wide, n)
-    terms = [shifted[:, i, :, i * dx : i * dx + q] for i in range(l)]
-    if b is not None or l == 1:
-        terms.append(np.zeros((), x.dtype) if b is None else b[..., None])
-    for row in range(p):
-        seen = xt[row * sy : row * sy + dy * (k - 1) + 1 : dy].swapaxes(0, 1)
-        matmul(wg, seen.reshape(groups, k * c, wide * n), out=products)
-        part = y[:, :, row * q * n : (row + 1) * q * n].reshape(groups, each, q, n)
-        np.add(terms[0], terms[1], out=part)
-        for term in terms[2:]:
-            part += term
+
+    def write(start: int, stop: int) -> None:
+        products = empty((groups, l * each, wide * n), x.dtype)
+        shifted = products.reshape(groups, l, each, wide, n)
+        terms = [shifted[:, i, :, i * dx : i * dx + q] for i in range(l)]
+        if b is not None or l == 1:
+            terms.append(np.zeros((), x.dtype) if b is None else b[..., None])
+        for row in range(start, stop):
+            seen = xt[row * sy : row * sy + dy * (k - 1) + 1 : dy].swapaxes(0, 1)
+            matmul(wg, seen.reshape(groups, k * c, wide * n), out=products)
+            part = y[:, :, row * q * n : (row + 1) * q * n].reshape(groups, each, q, n)
+            np.add(terms[0], terms[1], out=part)
+            for term in terms[2:]:
+                part += term
+
+    _share(write, p, 2 * y.size * c * k * l)
     return y.reshape(o, p, q, n).transpose(3, 0, 1, 2)
 
 
@@ -185,11 +206,21 @@ def conv2d_weight(x: Array, v: Array, w_size: tuple[int, int, int, int], geo: An
     vt = _by_group(v, groups).swapaxes(1, 2)
     thin = k * c < THIN
     # transposed, (..., O): the product with the larger operand first runs faster
-    w = np.zeros((groups, l * k * c, each) if thin else (groups, l, k * c, each), v.dtype)
-    product = np.empty_like(w)
-    for columns, seen in _blocks(patches, thin, o):
-        vb = vt[:, columns] if thin else vt[:, None, columns]
-        w += matmul(seen, vb, out=product)
+    size = (groups, l * k * c, each) if thin else (groups, l, k * c, each)
+    rows = v.shape[2]
+    parts = 1 if thin else max(1, min(PARTS, rows, PARTS_SIZE // max(1, math.prod(size))))
+    w = np.zeros((parts, *size), v.dtype)
+
+    def add(start: int, stop: int) -> None:
+        one = np.empty(size, v.dtype)
+        for i in range(start, stop):
+            span = i * rows // parts, (i + 1) * rows // parts
+            for columns, seen in _blocks(patches, span, thin, o):
+                vb = vt[:, columns] if thin else vt[:, None, columns]
+                w[i] += matmul(seen, vb, out=one)
+
+    _share(add, parts, 2 * v.size * c * k * l)
+    w = w.sum(axis=0)
     return w.reshape(groups, l, k, c, each).transpose(0, 4, 3, 2, 1).reshape(w_size)
 
 
