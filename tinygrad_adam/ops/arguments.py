@@ -112,6 +112,8 @@ def same_type(name: str, *, bias: Any = None, **tensors: Any) -> None:
         data = t._data
         if first is None:
             first = data
+        elif data.dtype is first.dtype and type(data) is type(first) is np.ndarray:
+            continue
         elif not same_device(first, data):
             raise mixed_devices(name, [t._data for t in tensors.values() if t is not None])
         elif data.dtype != first.dtype:
