@@ -39,11 +39,12 @@ class _Block:
         self.start = -self.memory.ctypes.data % LINE
         self.used = 0
 
-    def is_free(self) -> bool:
-        """Whether only this object refers to the memory."""
-        return sys.getrefcount(self.memory) == 2  # one is that of the call
+    def references(self) -> int:
+        """Return how many refer to the memory, this object and the call among them."""
+        return sys.getrefcount(self.memory)
 
 
+_FREE = _Block(0).references()
 _blocks: dict[int, list[_Block]] = {}  # by size
 _owners: dict[int, _Block] = {}  # by identity of the memory's owner
 _handed_out = 0
@@ -80,7 +81,7 @@ def empty(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None = 
     with _lock:
         _handed_out += 1
         for block in _blocks.get(size, ()):
-            if block.is_free():
+            if block.references() == _FREE:
                 break
         else:
             block = _new(size)
@@ -91,9 +92,10 @@ def empty(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None = 
 def _new(size: int) -> _Block:
     """Return one more block, after giving back those that nobody has wanted for long."""
     for blocks in _blocks.values():
-        for old in [b for b in blocks if _handed_out - b.used > PATIENCE and b.is_free()]:
-            blocks.remove(old)
-            del _owners[id(old.memory)]
+        for old in [b for b in blocks if _handed_out - b.used > PATIENCE]:
+            if old.references() == _FREE:
+                blocks.remove(old)
+                del _owners[id(old.memory)]
     block = _Block(size)
     _blocks.setdefault(size, []).append(block)
     _owners[id(block.memory)] = block
@@ -122,4 +124,4 @@ def _steps(shape: tuple[int, ...], step: int, order: tuple[int, ...]) -> tuple[i
 def is_sole(x: Array) -> bool:
     """Whether `x` alone lies in memory of this module, so that it is as good as its owner."""
     block = _owners.get(id(x.base))
-    return block is not None and sys.getrefcount(block.memory) == 3  # with `x` and the call
+    return block is not None and block.references() == _FREE + 1
