@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_adam as tg
 from tinygrad_adam.kernels import cpu
+from tinygrad_adam.kernels import pool as kernel_pool
 from tinygrad_adam.nn import container
 from tinygrad_adam.ops import pool
 from tinygrad_adam.ops.conv import Geometry
@@ -39,12 +40,15 @@ def test_max_pool_remembers_its_choice(data):
     x = data.draw(hnp.arrays(np.float32, shape, elements=FEW | st.just(np.nan)))
     how = {"kernel_size": kernel, "stride": stride}
     win = pool.Window(kernel, stride, (0, 0))
-    y, (dx,) = value_and_gradients(lambda t: F.max_pool2d(t, **how), [x], [0], None)
+    if data.draw(st.booleans()):
+        x = np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+    large = data.draw(st.sampled_from([1, kernel_pool.LARGE]))
     plain = pool._max_pool2d(np, x, win=win)
-    np.testing.assert_array_equal(y, plain)
-    g = np.random.RandomState(0).randint(-5, 6, y.shape).astype(np.float32)
+    g = np.random.RandomState(0).randint(-5, 6, plain.shape).astype(np.float32)
     g[g == 5] = np.inf
-    _, (dx,) = value_and_gradients(lambda t: F.max_pool2d(t, **how), [x], [0], g)
+    with mock.patch.multiple(kernel_pool, LARGE=large, BLOCK=1):
+        y, (dx,) = value_and_gradients(lambda t: F.max_pool2d(t, **how), [x], [0], g)
+    np.testing.assert_array_equal(y, plain)
     with np.errstate(invalid="ignore"):
         expected = pool._max_pool2d_grad(np, g, x, plain, win=win)
     np.testing.assert_array_equal(dx, expected)

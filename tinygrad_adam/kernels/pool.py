@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,33 @@ import numpy as np
 from ..autograd.faster import faster
 from ..buffers import empty_like
 from ..device import Array
+from ..process import threads_for
+from .split import share
 
 __all__ = ["CODES"]
 
 # So many positions of a window can be told apart by a byte.
 CODES = 256
+# Bytes of images from which on they are read from memory, not from a cache, pass by pass; and of
+# the blocks of them that a cache holds.
+LARGE, BLOCK = 1 << 23, 1 << 20
+
+
+def _in_blocks(work: Callable[..., None], images: Array, *others: Array) -> None:
+    """Call `work` on blocks of (N, C, H, W) arrays, along the axis that is outermost in memory."""
+    if images.nbytes < LARGE:
+        work(images, *others)
+        return
+    axis = int(abs(images.strides[1]) > abs(images.strides[0]))
+    arrays = [a.swapaxes(0, axis) for a in (images, *others)]
+    size = images.shape[axis]
+
+    def some(start: int, stop: int) -> None:
+        for i in range(start, stop, each):
+            work(*(a[i : min(i + each, stop)].swapaxes(0, axis) for a in arrays))
+
+    each = max(1, BLOCK * size // images.nbytes)
+    share(some, size, each, threads_for(8 * images.size))
 
 
 def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) -> Any:
@@ -22,18 +45,22 @@ def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) 
         return NotImplemented
     first, *others = win.slices(x.shape[2:])
     y = empty_like(x[first])
-    y[...] = x[first]
     code = empty_like(y, np.uint8)
-    code[...] = 0
-    for i, index in enumerate(others, start=1):
-        v = x[index]
-        later = (v > y).view(np.uint8)
-        later *= np.uint8(i)
-        np.maximum(code, later, out=code)
-        np.maximum(y, v, out=y)
-    nan = np.isnan(y)
-    if nan.any():
-        code[nan] = 0
+
+    def choose(x: Array, y: Array, code: Array) -> None:
+        y[...] = x[first]
+        code[...] = 0
+        for i, index in enumerate(others, start=1):
+            v = x[index]
+            later = (v > y).view(np.uint8)
+            later *= np.uint8(i)
+            np.maximum(code, later, out=code)
+            np.maximum(y, v, out=y)
+        nan = np.isnan(y)
+        if nan.any():
+            code[nan] = 0
+
+    _in_blocks(choose, x, y, code)
     memo[:] = [code]
     return y
 
@@ -46,14 +73,18 @@ def max_pool2d_slope(
         return NotImplemented
     code, bits = memo[0], f"i{g.itemsize}"
     out = empty_like(code, g.dtype, x_shape)
-    out[...] = 0
-    for i, index in enumerate(win.slices(x_shape[2:])):
-        # masked by all ones or none: as fast as a product, which would make NaN of an infinity
-        chosen = -(code == i).view(np.int8)
-        if win.overlap():
-            out[index] += np.bitwise_and(g.view(bits), chosen).view(g.dtype)
-        else:
-            np.bitwise_and(g.view(bits), chosen, out=out[index].view(bits))
+
+    def fill(out: Array, g: Array, code: Array) -> None:
+        out[...] = 0
+        for i, index in enumerate(win.slices(x_shape[2:])):
+            # masked by all ones or none: as fast as a product, which would make NaN of an infinity
+            chosen = -(code == i).view(np.int8)
+            if win.overlap():
+                out[index] += np.bitwise_and(g.view(bits), chosen).view(g.dtype)
+            else:
+                np.bitwise_and(g.view(bits), chosen, out=out[index].view(bits))
+
+    _in_blocks(fill, out, g, code)
     return out
 
 
