@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from opcases import CASES
 
 import tinygrad_adam as tg
-from tinygrad_adam.kernels import compiled, split, switch
+from tinygrad_adam.kernels import compiled, switch
 
 pytest.importorskip("numba", reason="compiled loops need numba (extra fast)")
 
@@ -449,37 +449,3 @@ def test_without_numba_or_a_place_for_its_code():
         "caching.CacheImpl.cache_locator_classes = []\n"
     )
     assert outcome(nowhere + work)[0] == "False"
-
-
-def test_the_number_of_threads_changes_no_bit(monkeypatch):
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((9, 3, 28, 28), dtype=np.float32)
-    grid = rng.standard_normal((9, 5, 6, 6), dtype=np.float32)
-    target = rng.integers(0, 4, 9)
-
-    def trained():
-        tg.manual_seed(0)
-        model = tg.nn.Sequential(
-            tg.nn.Conv2d(3, 11, 3), tg.nn.ReLU(), tg.nn.MaxPool2d(2), tg.nn.Flatten(),
-            tg.nn.Linear(11 * 13 * 13, 20), tg.nn.Sigmoid(), tg.nn.Linear(20, 4),
-        )  # fmt: skip
-        optimizer = tg.optim.Adam(model.parameters(), lr=0.01)
-        z = tg.tensor(grid, requires_grad=True)
-        for _ in range(3):
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(tg.tensor(x)), tg.tensor(target))
-            (loss + F.max_pool2d(F.relu(F.max_pool2d(z, 2)), 3, 1, 1).sum()).backward()
-            optimizer.step()
-        return [p.data for p in model.parameters()] + [z.grad.data]
-
-    one = trained()
-    served = set()
-
-    def threads_for(work):
-        served.add(sys._getframe(1).f_locals["loop"])
-        return 3
-
-    monkeypatch.setattr(split, "threads_for", threads_for)
-    for mine, theirs in zip(trained(), one, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    assert len(served) >= 8

@@ -11,7 +11,6 @@ from the pooled gradient and these bytes.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ from ..nn.container import TOGETHER
 from ..ops.conv import Geometry
 from ..ops.window import Window
 from . import compiled
-from .split import alike
 
 __all__ = ["CONV_POOL_RELU"]
 
@@ -89,8 +87,7 @@ def value(xp: Any, x: Array, w: Array, b: Any, *, geo: Geometry, memo: list[Arra
     shape = (len(w), (seen.shape[1] - 2) // 2, (seen.shape[2] - 2) // 2, n)
     y, code = empty(shape, x.dtype), empty(shape, np.uint8)
     bias = np.zeros(len(w), x.dtype) if b is None else b
-    arrays = w.reshape(len(w), c, 9), bias, y, code
-    alike(partial(k.conv_pool_relu, seen), 8 * w.size * y[0].size, arrays)
+    k.conv_pool_relu(seen, w.reshape(len(w), c, 9), bias, y, code, np.zeros((4, n), x.dtype))
     memo[:] = seen, code
     return y.transpose(3, 0, 1, 2)
 
@@ -102,7 +99,7 @@ def weight_slope(F: Any, g: Array, memo: list[Array], w_shape: tuple[int, ...]) 
         return NotImplemented
     seen, code = memo
     dw = np.empty((*w_shape[:2], 9), g.dtype)
-    alike(partial(k.conv_pool_relu_weight, seen), 18 * len(seen) * g.size, (_pooled(g), code, dw))
+    k.conv_pool_relu_weight(seen, _pooled(g), code, dw)
     return dw.reshape(w_shape)
 
 
@@ -112,7 +109,7 @@ def bias_slope(F: Any, g: Array, memo: list[Array]) -> Any:
     if k is None:
         return NotImplemented
     db = np.empty(g.shape[1], g.dtype)
-    alike(k.conv_pool_relu_bias, g.size * compiled.PASSED, (_pooled(g), memo[1], db))
+    k.conv_pool_relu_bias(_pooled(g), memo[1], db)
     return db
 
 

@@ -18,7 +18,6 @@ from ..device import Array
 from . import elementwise as elementwise  # to be asked after what is here
 from . import losses as losses
 from .pool import CODES
-from .split import alike
 from .switch import compiled
 
 __all__: list[str] = []
@@ -27,9 +26,6 @@ SINGLE = np.dtype(np.float32)
 FLOATS = SINGLE, np.dtype(np.float64)
 # From so many elements on the loop is faster than NumPy's passes.
 LEAST = 2048
-# An element of a pass over memory counts as so many operations: two threads share what one of them
-# could fetch, so they pay late.
-PASSED = 24
 
 
 # The compiled loops for an array of so many elements, or None.
@@ -68,7 +64,7 @@ def relu(xp: Any, x: Array) -> Any:
     k, y = _start(x)
     if k is None:
         return NotImplemented
-    alike(k.relu, x.size * PASSED, (_flat(x), _flat(y)))
+    k.relu(_flat(x), _flat(y))
     return y
 
 
@@ -77,7 +73,7 @@ def relu_slope(F: Any, g: Array, y: Array) -> Any:
     k, out = _start(g, y)
     if k is None:
         return NotImplemented
-    alike(k.relu_slope, g.size * PASSED, (_flat(g), _flat(y), _flat(out)))
+    k.relu_slope(_flat(g), _flat(y), _flat(out))
     return out
 
 
@@ -86,7 +82,7 @@ def sigmoid(xp: Any, x: Array) -> Any:
     k, y = _start(x, gain=8) if x.dtype == SINGLE else (None, None)
     if k is None:
         return NotImplemented
-    alike(k.sigmoid, x.size * PASSED, (_flat(x), _flat(y)))
+    k.sigmoid(_flat(x), _flat(y))
     return y
 
 
@@ -95,7 +91,7 @@ def sigmoid_slope(F: Any, g: Array, y: Array) -> Any:
     k, out = _start(g, y)
     if k is None:
         return NotImplemented
-    alike(k.sigmoid_slope, g.size * PASSED, (_flat(g), _flat(y), _flat(out)))
+    k.sigmoid_slope(_flat(g), _flat(y), _flat(out))
     return out
 
 
@@ -140,10 +136,9 @@ def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) 
     code, code_planes = _empty(shape, innermost, np.uint8)
     seen = planes(x, innermost)
     if win.kernel == win.stride == (2, 2) and win.padding == (0, 0):
-        alike(k.max_pool_2x2, x.size * PASSED, (seen, y_planes, code_planes))
+        k.max_pool_2x2(seen, y_planes, code_planes)
     else:
-        arrays, settings = (seen, y_planes, code_planes), (win.kernel, win.stride, win.padding)
-        alike(k.max_pool, x.size * PASSED, arrays, *settings)
+        k.max_pool(seen, y_planes, code_planes, win.kernel, win.stride, win.padding)
     if memo is not None:
         memo[:] = [code]
     return y
@@ -160,8 +155,7 @@ def max_pool2d_slope(
     innermost = _innermost(memo[0])
     out, out_planes = _empty(x_shape, innermost, g.dtype)
     g, code = planes(g, innermost), planes(memo[0], innermost)
-    settings = win.kernel, win.stride, win.padding
-    alike(k.max_pool_slope, out.size * PASSED, (g, code, out_planes), *settings)
+    k.max_pool_slope(g, code, out_planes, win.kernel, win.stride, win.padding)
     return out
 
 
@@ -238,7 +232,7 @@ def update(loop_for: dict[int, str]) -> Any:
         name, k = loop_for.get(len(state)), loops(p.size)
         if name is None or k is None:
             return NotImplemented
-        alike(getattr(k, name), p.size * PASSED, (p, g, *state), c)
+        getattr(k, name)(p, g, *state, c)
         return None
 
     return run

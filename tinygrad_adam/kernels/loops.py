@@ -256,11 +256,13 @@ def _kernel(w, o, c):
 
 
 @jit
-def conv_pool_relu(x, w, b, y, code):
-    """Convolve (C, H, W, N) with (O, C, 9), pool by 2 x 2, add the bias, and cut at 0."""
+def conv_pool_relu(x, w, b, y, code, sums):
+    """Convolve (C, H, W, N) with (O, C, 9), pool by 2 x 2, add the bias, and cut at 0.
+
+    `sums` is scratch (4, N), of zeros.
+    """
     last = x.shape[0] - 1
     outs, rows, columns, images = y.shape
-    sums = np.zeros((4, images), x.dtype)
     zero = x.dtype.type(0)
     one, two, three, dead = np.uint8(1), np.uint8(2), np.uint8(3), np.uint8(DEAD)
     for p in range(rows):

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import cache
-from typing import TYPE_CHECKING, Any
-
-from ..device import Array
-from ..process import threads_for
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["alike", "pieces", "share"]
-
-# Elements of a line of the cache, and of a block in products of matrices.
-LINE = 16
+__all__ = ["share"]
 
 
 @cache
@@ -79,35 +73,3 @@ def share(work: Callable[[int, int], object], size: int, piece: int, threads: in
             future.exception()
     for future in started:
         future.result()
-
-
-def alike(loop: Callable[..., object], work: float, arrays: Sequence[Array], *others: Any) -> None:
-    """Call ``loop(*arrays, *others)``, on parts of the arrays' first axis by several threads.
-
-    Parameters
-    ----------
-    loop : callable
-        Does to each part what it would do to it within the whole.
-    work : float
-        As for `threads_for`.
-    arrays : sequence of array
-        Equally long.
-    *others
-        What every part takes.
-    """
-    threads = threads_for(work)
-    if threads == 1:
-        loop(*arrays, *others)
-        return
-
-    def part(start: int, stop: int) -> None:
-        loop(*[a[start:stop] for a in arrays], *others)
-
-    size = len(arrays[0])
-    share(part, size, pieces(size, threads), threads)
-
-
-def pieces(size: int, threads: int) -> int:
-    """Return how much to take at once: two pieces a thread, of whole lines of the cache."""
-    piece = -(-size // (2 * threads))
-    return piece if piece < LINE else piece + -piece % LINE
