@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tinygrad_adam as tg
 from tinygrad_adam import optim
 from tinygrad_adam.errors import TinygradError
 
@@ -127,9 +128,11 @@ def test_what_else_stops_the_bursts():
 
 def test_optimizers(tmp_path, capsys):
     results = run_example("slide11_optimizers", tmp_path)
-    # RMSprop at this rate never settles: after 400 updates the last bit decides where it is
-    texts = capsys.readouterr().out, documented("slide11_optimizers")
-    texts = [re.sub(r"^(RMSprop, lr 0.01) +\S+ +\d+", r"\1", text, flags=re.M) for text in texts]
+    texts = [capsys.readouterr().out, documented("slide11_optimizers")]
+    if tg.is_fast():
+        # RMSprop at this rate never settles: after 400 updates the last bit decides where it is
+        rmsprop = r"^(RMSprop, lr 0.01) +\S+ +\d+"
+        texts = [re.sub(rmsprop, r"\1", text, flags=re.M) for text in texts]
     assert_same_text(*texts)
     last = results["histories"]["RMSprop, lr 0.01"][-50:]
     assert 0.02 < min(last) < max(last) < 0.06
