@@ -167,11 +167,10 @@ faster("max_pool2d", value=max_pool2d, x=max_pool2d_slope)
 
 def cross_entropy(xp: Any, x: Array, *, index: Array, mean: bool, memo: list[Any]) -> Any:
     """Return the loss of (N, C) logits; to `memo` go their exponentials and the sums of those."""
-    if x.ndim != 2 or x.dtype != SINGLE or not x.flags.c_contiguous:
-        return NotImplemented
-    k = loops(x.size)
+    k = loops(x.size) if x.ndim == 2 and x.dtype == SINGLE else None
     if k is None:
         return NotImplemented
+    x = np.ascontiguousarray(x)
     e, sums = np.empty_like(x), np.empty((len(x), 1), SINGLE)
     loss = k.cross_entropy(x, _labels(index), e, sums.reshape(-1))
     memo[:] = e, sums

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,14 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
 
 def _linear(xp: Any, x: Array, w: Array, b: Array | None, *, memo: list[bool]) -> Array:
-    memo.append(x.flags.fnc)
-    y = matmul(x, w.T)
+    sideways = x.flags.fnc
+    memo.append(sideways)
+    rows, columns = math.prod(x.shape[:-1]), len(w)
+    # BLAS is faster when it need not turn an operand round, and when few columns meet many rows.
+    if x.ndim == 2 and (sideways and rows <= 16 * columns):
+        y = matmul(w, x.T).T
+    else:
+        y = matmul(x, w.T)
     if b is not None:
         y += b
     return y
