@@ -75,7 +75,7 @@ class Case:
 
     `torch` is the same function under PyTorch, another one, or None; `eps`, `tol` replace the step
     and tolerance of finite differences; `casts` is the type of a result that does not keep its
-    inputs'; `identity` marks what may return its input without noting that it is a view.
+    inputs'.
     """
 
     name: str
@@ -85,7 +85,6 @@ class Case:
     eps: float | None = None
     tol: float | None = None
     casts: Any = None
-    identity: bool = False
 
     @property
     def op(self) -> str:
@@ -179,7 +178,7 @@ for name, domain in UNARY.items():
 
 case("cast", lambda L, x: x.to(L.float32), R(2, 3), eps=0.5, tol=1e-5, casts=np.float32)
 case("cast:methods", lambda L, x: x.float().double(), R(3), eps=0.5, tol=1e-5, casts=np.float64)
-case("to_device", raw("to_device", source=CPU, target=CPU), R(3), torch=None, identity=True)
+case("to_device", raw("to_device", source=CPU, target=CPU), R(3), torch=None)
 case("dropout", lambda L, x: L.nn.functional.dropout(x, 0.4, generator=L.Generator(3)),
      R(3, 4), torch=None)  # fmt: skip
 case("dropout:eval", functional("dropout", training=False), R(3))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn
+from tinygrad_adam.autograd.memory import change_time
 from tinygrad_adam.errors import (
     ArgumentError,
     DeviceError,
@@ -74,8 +75,8 @@ def snapshot(module):
     return (
         [(name, id(child)) for name, child in module.named_modules()],
         [
-            (name, id(t), id(t.data), t.dtype, t.data.tobytes(), t._version[0], t.requires_grad)
-            for name, t in [*module.named_parameters(), *module.named_buffers()]
+            (name, id(t), id(d := t.data), t.dtype, d.tobytes(), change_time(d), t.requires_grad)
+            for name, t in (*module.named_parameters(), *module.named_buffers())
         ],
         [name for name, _ in module.state_dict().items()],
         [child.training for child in module.modules()],

@@ -36,10 +36,9 @@ def state(out):
         return out.dtype, out.shape, out.tolist()
     saved = [(s.dtype, s.tolist()) if hasattr(s, "dtype") else s for s in node.saved]
     parents = [None if p is None else (type(p), id(p)) for p in node.parents]
-    versions = [v[0] for v in node.versions]
     return [
-        *(out.dtype, out.shape, out.tolist(), type(out), type(out._data), out._version),
-        *(node.op, parents, node.plan, saved, versions),
+        *(out.dtype, out.shape, out.tolist(), type(out), type(out._data)),
+        *(node.op, parents, node.plan, saved),
         *(node.shape, node.dtype, node.hooks, node.keeper),
     ]
 

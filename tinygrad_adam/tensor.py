@@ -113,7 +113,6 @@ class Tensor(Variable):
         self._grad = None
         self._node = None
         self._requires_grad = False
-        self._version = [0]
         self._aliases = None
         self._hooks = None
         if requires_grad:
@@ -132,10 +131,9 @@ class Tensor(Variable):
         if not hasattr(new, "dtype"):
             raise DTypeError(f"data must be an array or a Tensor, got {type(value).__name__}")
         kind(new.dtype)
-        self._data = np.asarray(new) if isinstance(new, np.generic) else new
         # Graphs that saved the old array must notice; tensors still on it are no longer aliases.
         changed(self)
-        self._version = [0]
+        self._data = np.asarray(new) if isinstance(new, np.generic) else new
         if self._aliases is not None:
             self._aliases.pop(id(self), None)
             self._aliases = None

@@ -17,7 +17,7 @@ from ..errors import DTypeError, GraphError, GraphFreedError, InPlaceError, Shap
 from .engine import Key, Way, plan, walk
 from .explain import mixed_devices
 from .graph import Node, Variable, variable
-from .memory import LAST_CHANGE, changed
+from .memory import LAST_CHANGE, change_time, changed
 from .mode import recording
 from .vocabulary import ON_TENSORS
 
@@ -249,7 +249,7 @@ def _checked(way: Way) -> Way:
             check_gradient("backward", kept, kept._grad)
     if order and LAST_CHANGE[0] > order[-1].seq:  # else nothing has changed since any of them
         for node in order if runs is None else runs:
-            if any(version[0] > node.seq for version in node.versions):
+            if _stale(node):
                 raise _spent(node)
     return way
 
@@ -264,15 +264,21 @@ def _spent(node: Node) -> GraphError:
         )
     return InPlaceError(
         f"backward through {node.op.name} {node.shape}: "
-        f"{_stale(node)} was changed in place after the forward pass used it; "
+        f"changed in place since the forward pass used it: {', '.join(_stale(node))}; "
         "change a clone() instead, or run the forward pass again before backward"
     )
 
 
-def _stale(node: Node) -> str:
-    names = (*node.op.inputs, "its output")
-    saved = [names[i] for i in node.plan.arrays if i < len(names)]
-    return " or ".join(repr(n) if n != "its output" else n for n in saved)
+def _stale(node: Node) -> list[str]:
+    """Return what was changed in place, of the arrays that a node saved."""
+    operands = (*map(repr, node.op.inputs), "its output")
+    plan = node.plan
+    names = [*(operands[i] for i in (*plan.arrays, *plan.shapes)), *map(repr, plan.params)]
+    return [
+        name
+        for name, kept in zip(names, node.saved or (), strict=False)
+        if hasattr(kept, "base") and change_time(kept) > node.seq
+    ]
 
 
 def check_gradient(name: str, t: Variable, held: Any) -> None:

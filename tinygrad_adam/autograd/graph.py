@@ -32,8 +32,7 @@ NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 class Variable:
     """The part of a tensor that the graph knows: an array, its gradient, and its node.
 
-    `Tensor` adds the operators and methods.  `_version` is a one-element list with the time of the
-    last change in place, shared by all tensors on the same memory; `_aliases` finds those tensors.
+    `Tensor` adds the operators and methods.  `_aliases` finds the tensors on the same memory.
     """
 
     __slots__ = (
@@ -44,7 +43,6 @@ class Variable:
         "_hooks",
         "_node",
         "_requires_grad",
-        "_version",
     )
 
     tensor_class: ClassVar[type[Tensor]]
@@ -53,7 +51,6 @@ class Variable:
     _grad: Any
     _node: Node | None
     _requires_grad: bool
-    _version: list[int]
     _aliases: dict[int, weakref.ref[Variable]] | None
     _hooks: dict[object, Callable[[Any], Any]] | None
 
@@ -70,7 +67,6 @@ def variable(data: Array, node: Node | None = None) -> Tensor:
     t._grad = None
     t._node = node
     t._requires_grad = False
-    t._version = [0]
     t._aliases = None
     t._hooks = None
     return t
@@ -94,7 +90,6 @@ class Node:
         "saved",  # what the derivatives asked for; None once a backward pass has used it
         "seq",  # creation number: inputs exist before outputs, so descending is a backward order
         "shape",  # of the output
-        "versions",  # when each saved array was changed last
     )
 
     hooks: dict[object, Callable[[Any], Any]] | None
@@ -107,14 +102,12 @@ class Node:
         parents: tuple[Node | Variable | None, ...],
         plan: Plan,
         saved: tuple[Any, ...],
-        versions: tuple[list[int], ...],
         data: Array,
     ) -> None:
         self.op = op
         self.parents = parents
         self.plan = plan
         self.saved = saved
-        self.versions = versions
         self.shape = data.shape
         self.dtype = data.dtype
         self.seq = next(CLOCK)
@@ -199,6 +192,4 @@ def record(
     if plan.shapes or plan.params:
         shapes = [(*values, data)[i].shape for i in plan.shapes]
         saved = (*saved, *shapes, *[params[name] for name in plan.params])
-    owners = plan.pick((*inputs, out))
-    versions = tuple([t._version for t in owners if isinstance(t, Variable)])
-    out._node = Node(operation, tuple(parents), plan, saved, versions, data)
+    out._node = Node(operation, tuple(parents), plan, saved, data)

@@ -1,8 +1,8 @@
-"""Memory that several tensors share: versions, views, and which tensor is which part of another.
+"""Memory that several tensors share: its changes, views, and which tensor is which part of another.
 
-All tensors on the same memory share the time of its last change in place (`Variable._version`) and
-a register (`Variable._aliases`) in which they find each other.  Nodes and changes count the time,
-so a node whose saved array has a later time than its own was recorded before the change.
+Nodes and changes in place count the time.  Memory is known by the array that owns it, so every view
+of it is seen to change with it; a node that saved an array which changed later was recorded before
+the change.  In a register (`Variable._aliases`) tensors on the same memory find each other.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import itertools
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from ..device import array_module
+from ..device import Array, array_module
 
 if TYPE_CHECKING:
     from .graph import Node, Variable
 
 __all__ = [
-    "CLOCK", "LAST_CHANGE", "changed", "link", "other_aliases", "part_of", "parts_of", "share",
-    "take_over",
+    "CLOCK", "LAST_CHANGE", "change_time", "changed", "link", "other_aliases", "part_of",
+    "parts_of", "share", "take_over",
 ]  # fmt: skip
 
 
@@ -26,9 +26,43 @@ CLOCK = itertools.count(1)
 LAST_CHANGE = [0]  # of any memory
 
 
+class _Change(weakref.ref[Any]):
+    """A weak reference to an array, and when its memory was changed last."""
+
+    __slots__ = ("key", "time")
+
+    key: int
+    time: int
+
+
+_changes: dict[int, _Change] = {}  # by identity of the array that owns the memory
+
+
+def _forget(change: _Change) -> None:
+    _changes.pop(change.key, None)
+
+
+def _owner(array: Array) -> Array:
+    """Return the array whose memory `array` lies in."""
+    while (base := array.base) is not None and hasattr(base, "base"):
+        array = base
+    return array
+
+
 def changed(t: Variable) -> None:
     """Note that the memory of `t` was written to, so that a graph that saved it will say so."""
-    t._version[0] = LAST_CHANGE[0] = next(CLOCK)
+    owner = _owner(t._data)
+    change = _changes.get(id(owner))
+    if change is None:
+        change = _changes[id(owner)] = _Change(owner, _forget)
+        change.key = id(owner)
+    change.time = LAST_CHANGE[0] = next(CLOCK)
+
+
+def change_time(array: Array) -> int:
+    """Return when the memory of `array` was changed last; 0 if it never was."""
+    change = _changes.get(id(_owner(array)))
+    return 0 if change is None else change.time
 
 
 class Part(weakref.ref["Variable"]):
@@ -50,7 +84,7 @@ def share(base: Variable, view: Variable, index: Any) -> None:
 
 
 def link(base: Variable, view: Variable, index: Any = None) -> None:
-    """Let two tensors on the same memory share their version counter and know of each other.
+    """Let two tensors on the same memory know of each other.
 
     With an `index`, `view` is that part of `base`.
     """
@@ -67,7 +101,6 @@ def link(base: Variable, view: Variable, index: Any = None) -> None:
         part = aliases[id(view)] = Part(view)
         part.base, part.index = weakref.ref(base), index
     view._aliases = aliases
-    view._version = base._version
 
 
 def take_over(t: Variable, node: Node | None) -> None:

@@ -24,11 +24,10 @@ _ERRORS = (ValueError, TypeError, IndexError, OverflowError)
 
 
 class _Number:
-    """Stands for a Python number among the operands: it never gets a gradient, nor changes."""
+    """Stands for a Python number among the operands: it never gets a gradient."""
 
     _node = None
     _requires_grad = False
-    _version = (0,)
 
 
 _NUMBER: Any = _Number()
@@ -57,8 +56,7 @@ def unary(operation: Op, slow: Callable[[Any], Any]) -> Callable[[Any], Any]:
                 plan = bound.plans.get(1) or bound.plan(1)
                 y = out._data
                 saved = plan.pick((x, y))
-                versions = plan.pick((input._version, out._version))
-                out._node = Node(operation, (parent,), plan, saved, versions, y)
+                out._node = Node(operation, (parent,), plan, saved, y)
         return out
 
     return function
@@ -112,8 +110,7 @@ def binary(
                 plan = bound.plans.get(needs) or bound.plan(needs)
                 y = out._data
                 saved = plan.pick((a, b, y))
-                versions = plan.pick((first._version, second._version, out._version))
-                out._node = Node(operation, (left, right), plan, saved, versions, y)
+                out._node = Node(operation, (left, right), plan, saved, y)
         return out
 
     return function

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,9 @@ from ..device import Array
 from ..process import SPLIT_FROM, SPLIT_FROM_WITH_A_VECTOR, product
 
 __all__ = ["matmul"]
+
+# With so many times more rows than columns, it turns round the wide operand all the same.
+TALL = 16
 
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
@@ -29,14 +31,10 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
 
 def _linear(xp: Any, x: Array, w: Array, b: Array | None, *, memo: list[bool]) -> Array:
-    sideways = x.flags.fnc
+    # BLAS need not turn an operand round if y lies in memory as x does.
+    sideways = x.flags.fnc and x.ndim == 2
     memo.append(sideways)
-    rows, columns = math.prod(x.shape[:-1]), len(w)
-    # BLAS is faster when it need not turn an operand round, and when few columns meet many rows.
-    if x.ndim == 2 and (sideways and rows <= 16 * columns):
-        y = matmul(w, x.T).T
-    else:
-        y = matmul(x, w.T)
+    y = matmul(w, x.T).T if sideways and len(x) <= TALL * len(w) else matmul(x, w.T)
     if b is not None:
         y += b
     return y
