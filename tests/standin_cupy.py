@@ -330,6 +330,9 @@ class ndarray:
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
         return self._view(self._raw.transpose(order or None))
 
+    def swapaxes(self, axis1: int, axis2: int) -> ndarray:
+        return self._view(self._raw.swapaxes(axis1, axis2))
+
     @property
     def T(self) -> ndarray:
         return self if self.ndim < 2 else self._view(self._raw.T)
@@ -641,7 +644,7 @@ def flip(a: Any, axis: Any = None) -> ndarray:
 
 
 def swapaxes(a: Any, axis1: int, axis2: int) -> ndarray:
-    return a._view(np.swapaxes(a._raw, axis1, axis2))
+    return a.swapaxes(axis1, axis2)
 
 
 def may_share_memory(a: Any, b: Any, max_work: Any = None) -> bool:

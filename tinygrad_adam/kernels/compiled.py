@@ -18,6 +18,7 @@ from ..device import Array
 from . import elementwise as elementwise  # to be asked after what is here
 from . import losses as losses
 from .pool import CODES
+from .products import weighted
 from .switch import compiled
 
 __all__: list[str] = []
@@ -97,6 +98,28 @@ def sigmoid_slope(F: Any, g: Array, y: Array) -> Any:
 
 faster("relu", value=relu, x=relu_slope)
 faster("sigmoid", value=sigmoid, x=sigmoid_slope)
+
+
+# --- products -----------------------------------------------------------------------------------
+
+
+def linear(xp: Any, x: Array, w: Array, b: Array | None, *, memo: list[bool]) -> Any:
+    """Return ``x @ w.T + b``, adding the bias in half of NumPy's time."""
+    size = len(x) * len(w)
+    if b is None or len(w) == 1 or size < LEAST or x.dtype not in FLOATS:
+        return NotImplemented
+    k = loops(size)
+    if k is None:
+        return NotImplemented
+    y = weighted(x, w, memo)
+    if y.flags.c_contiguous:
+        k.add_to_rows(y, b)
+    else:
+        y += b
+    return y
+
+
+faster("linear", value=linear)
 
 
 # --- pooling ------------------------------------------------------------------------------------

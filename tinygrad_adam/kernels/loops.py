@@ -78,6 +78,14 @@ def sigmoid_slope(g, y, out):
         out[i] = g[i] * (y[i] * (one - y[i]))
 
 
+@jit
+def add_to_rows(y, b):
+    rows, columns = y.shape
+    for i in range(rows):
+        for j in range(columns):
+            y[i, j] += b[j]
+
+
 # --- losses -------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from ..buffers import empty
 from ..device import Array
 from ..process import SPLIT_FROM, SPLIT_FROM_WITH_A_VECTOR, product
 
-__all__ = ["matmul"]
+__all__ = ["matmul", "weighted"]
 
 # With so many times more rows than columns, it turns round the wide operand all the same.
 TALL = 16
@@ -20,21 +20,29 @@ TALL = 16
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """Return ``numpy.matmul(a, b, out)``, for operands of at least two axes."""
     columns = b.shape[-1]
+    matrices = a.ndim == b.ndim == 2 and a.dtype is b.dtype and a.dtype.char in "fd"
+    # takes half a microsecond less, and a fifth of the time for a single column
+    times: Any = np.dot if matrices else np.matmul
     flops = 2 * a.size * columns
     if flops < SPLIT_FROM and (
         flops < SPLIT_FROM_WITH_A_VECTOR or (columns > 1 and a.shape[-2] > 1)
     ):
-        return np.matmul(a, b, out)
-    if out is None and a.ndim == b.ndim == 2 and a.dtype is b.dtype:
+        return times(a, b, out)
+    if out is None and matrices:
         out = empty((len(a), columns), a.dtype)
-    return product(flops, np.matmul, a, b, out)
+    return product(flops, times, a, b, out)
 
 
-def _linear(xp: Any, x: Array, w: Array, b: Array | None, *, memo: list[bool]) -> Array:
+def weighted(x: Array, w: Array, memo: list[bool]) -> Array:
+    """Return ``x @ w.T``; to `memo` goes whether `x` has its columns side by side in memory."""
     # BLAS need not turn an operand round if y lies in memory as x does.
     sideways = x.flags.fnc and x.ndim == 2
     memo.append(sideways)
-    y = matmul(w, x.T).T if sideways and len(x) <= TALL * len(w) else matmul(x, w.T)
+    return matmul(w, x.T).T if sideways and len(x) <= TALL * len(w) else matmul(x, w.T)
+
+
+def _linear(xp: Any, x: Array, w: Array, b: Array | None, *, memo: list[bool]) -> Array:
+    y = weighted(x, w, memo)
     if b is not None:
         y += b
     return y

@@ -43,7 +43,7 @@ TRANSPOSE = op(
     x=lambda F, g, axes: F.transpose(g, axes=_inverse(axes)),
     view=True,
 )
-MT = op("mT", lambda xp, x: xp.swapaxes(x, -1, -2), x=lambda F, g: F.mT(g), view=True)
+MT = op("mT", lambda xp, x: x.swapaxes(-1, -2), x=lambda F, g: F.mT(g), view=True)
 BROADCAST_TO = op(
     "broadcast_to",
     # what repeats nothing stays a view that may be written to
