@@ -4,6 +4,7 @@ Expected values are closed forms, finite differences, or what PyTorch 2.13 gives
 """
 
 import operator
+import weakref
 
 import numpy as np
 import pytest
@@ -377,6 +378,24 @@ def test_fill_lets_gradients_through():
     y.sum().backward()
     assert y.tolist() == [7.0, 7.0]
     np.testing.assert_array_equal(v.grad.data, [2.0, 2.0])
+
+
+@pytest.mark.parametrize("name", ["copy_", "fill_"])
+def test_without_recording_the_graph_of_the_source_stays_out(name):
+    w, p = leaf([3.0]), leaf([1.0, 2.0])
+    source = (w * 2.0).sum()
+    node, m = weakref.ref(source.grad_fn), tg.zeros(2, 2)
+    row = m[0]
+    with tg.no_grad():
+        for t in (p, row, m):
+            getattr(t, name)(source)
+    assert p.is_leaf
+    assert not row.requires_grad
+    assert not m.requires_grad
+    (p * 2.0).sum().backward()
+    assert (p.tolist(), p.grad.tolist(), w.grad) == ([6.0, 6.0], [2.0, 2.0], None)
+    del source
+    assert node() is None
 
 
 @pytest.mark.parametrize("name", ["fill_", "copy_"])

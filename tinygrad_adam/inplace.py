@@ -69,8 +69,9 @@ def _replace(t: Tensor, name: str, value: Any) -> Tensor:
     A recorded `value` fits and is known to nobody else; gradients then go to its node alone,
     since nothing of the old value remains.
     """
-    node = value._node if isinstance(value, Variable) else None
-    origin = part_of(t) if recorded(t, value) else None
+    recording = recorded(t, value)
+    node = value._node if recording and isinstance(value, Variable) else None
+    origin = part_of(t) if recording else None
     if origin is not None:
         base, index = origin
         _assign(base, index, value, name)
