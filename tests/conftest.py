@@ -14,7 +14,8 @@ from tinygrad_adam.random import default_generator
 
 pytest.register_assert_rewrite("devicecases", "gradients", "opcases", "oracle")
 
-collect_ignore = ["typing_public.py"]  # is for a type checker to read, not to be run
+# for a type checker to read, not to be run
+collect_ignore = ["typing_public.py", "typing_refused.py"]
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

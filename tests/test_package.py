@@ -1,8 +1,10 @@
 """The package as a whole: what importing it loads, and which names it has."""
 
 import inspect
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +80,8 @@ def test_names_can_be_replaced_and_put_back(monkeypatch):
         patch.setattr(tg, "tensor", len)
         assert tg.tensor is len
     assert tg.tensor is original
+
+
+def test_the_typed_program_runs():
+    # its types are checked by mypy: see `files` in pyproject.toml
+    runpy.run_path(str(Path(__file__).parent / "typing_program.py"), run_name="__main__")

@@ -7,6 +7,7 @@ import numpy as np
 import tinygrad_adam as tg
 from tinygrad_adam import Tensor, nn
 from tinygrad_adam.nn import functional as F
+from tinygrad_adam.ops.reduce import ValuesAndIndices
 
 x = tg.ones(2, 3, requires_grad=True)
 w = tg.tensor([[1.0], [2.0], [3.0]])
@@ -16,6 +17,9 @@ assert_type(x + 1, Tensor)
 assert_type(2.0 * x, Tensor)
 assert_type(x / w.mT, Tensor)
 assert_type(x - np.ones(3), Tensor)
+assert_type(np.ones(3) - x, Tensor)
+assert_type(np.ones((2, 2)) @ x, Tensor)
+assert_type(np.float64(2) * x, Tensor)
 assert_type(-x, Tensor)
 assert_type(abs(x), Tensor)
 assert_type(x**2, Tensor)
@@ -41,7 +45,8 @@ assert_type(tg.maximum(x, 0.0), Tensor)
 assert_type(tg.where(x > 0, x, 0.0), Tensor)
 assert_type(tg.softmax(x, 1), Tensor)
 assert_type(tg.cat([x, x]), Tensor)
-assert_type(tg.autograd.grad(x.sum(), x), tuple[Any, ...])
+assert_type(tg.autograd.grad(x.sum(), x), tuple[Tensor, ...])
+assert_type(tg.grad(x.sum(), [x], allow_unused=True), tuple[Tensor | None, ...])
 
 labels = tg.tensor([0, 1])
 assert_type(F.cross_entropy(x, labels), Tensor)
@@ -50,3 +55,53 @@ assert_type(F.linear(x, w.T), Tensor)
 assert_type(nn.CrossEntropyLoss().forward(x, labels), Tensor)
 assert_type(nn.Linear(3, 2).forward(x), Tensor)
 assert_type(nn.MSELoss()(x, x), Tensor)
+assert_type(F.one_hot(labels, 3), Tensor)
+assert_type(F.pad(x, (1, 1)), Tensor)
+assert_type(F.max_pool2d(tg.ones(1, 1, 4, 4), 2, stride=(1, 2)), Tensor)
+assert_type(F.conv2d(tg.ones(1, 1, 4, 4), tg.ones(1, 1, 2, 2), padding="same"), Tensor)
+
+for tensor in (
+    x.T, x.mT, x.t(), x.detach(), x.cpu(), x.float(), x.to(tg.float64), x.to("cpu", copy=True),
+    x.view(-1), x.flatten(), x.permute(1, 0), x.permute((1, 0)), x.transpose(0, 1), x.squeeze(),
+    x.unsqueeze(0), x.expand(2, 3), x.flip(0), x.contiguous(), x.clone(), x.type_as(w),
+    x.softmax(1), x.log_softmax(1), x.logsumexp((0, 1)), x.cumsum(0), x.var(), x.std(dim=1),
+    x.amax((0, 1)), x.amin(), x.argmax(1), x.argmin(), x.any(), x.all(dim=1), x.gather(1, labels),
+    x.where(x > 0, 0.0), x.clamp(min=0),
+    x.mul(2), x.add_(1), x.copy_([1.0]), x.fill_(3), x.zero_(), x[x > 0], x[..., None],
+    x[[0, 1]], x[labels, 1:],
+    tg.zeros(2, 3), tg.zeros((2, 3)), tg.full((2,), 7), tg.arange(3), tg.eye(2), tg.rand(2),
+    tg.randn(2, dtype=tg.float64), tg.randint(5, size=(2,)), tg.linspace(0, 1, 3), tg.zeros_like(x),
+    tg.from_numpy(np.ones(2)), tg.as_tensor([1.0]), tg.stack([x, x]), tg.add(x, 1), tg.pow(2, x),
+    tg.sum(x, 1), tg.mean(x), tg.logical_and(x, x), tg.clamp(x, 0, 1), tg.matmul(x, w),
+):  # fmt: skip
+    assert_type(tensor, Tensor)
+
+assert_type(x.size(), tuple[int, ...])
+assert_type(x.size(0), int)
+assert_type(len(x), int)
+assert_type(next(iter(x)), Tensor)
+assert_type(x.is_leaf, bool)
+assert_type(tg.max(x, 0), ValuesAndIndices)
+assert_type(x.backward(), None)
+
+
+@tg.no_grad()
+def halved(value: float) -> str:
+    return str(value / 2)
+
+
+assert_type(halved(2.0), str)
+
+linear = nn.Linear(3, 2)
+assert_type(linear(x), Tensor)
+assert_type(linear.weight, nn.Parameter)
+assert_type(linear.weight.grad, Tensor | None)
+assert_type(linear.weight + 1, Tensor)
+assert_type(nn.Sequential(linear, nn.ReLU())(x), Tensor)
+assert_type(linear.state_dict(), dict[str, Tensor])
+assert_type(list(linear.parameters()), list[nn.Parameter])
+
+optimizer = tg.optim.Adam(linear.parameters(), lr=0.1)
+assert_type(optimizer.step(), None)
+assert_type(optimizer.step(lambda: x.sum()), Tensor)
+assert_type(tg.load("model.safetensors"), dict[str, Tensor])

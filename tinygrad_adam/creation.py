@@ -5,7 +5,7 @@ Random numbers are drawn on the host and then moved, so a seed gives the same on
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from .errors import ArgumentError, DTypeError, ShapeError, TinygradError
 from .ops.arguments import integer, number, sizes, takes_tensor
 from .random import Generator, draws
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .types import Data, DeviceLike, DTypeLike, Size
 
 __all__ = [
     "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
@@ -96,7 +99,11 @@ def _as_type(name: str, numbers: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    data: Data,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return a new leaf tensor with a copy of `data`.
 
@@ -145,7 +152,9 @@ def tensor(
     return Tensor(array, requires_grad)
 
 
-def as_tensor(data: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def as_tensor(
+    data: Data, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+) -> Tensor:
     """Return `data` as a tensor, without copying if it is one, or an array, of that type already.
 
     Parameters
@@ -170,7 +179,7 @@ def as_tensor(data: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     return Tensor(_read(data, dtype, device))
 
 
-def from_numpy(array: Any) -> Tensor:
+def from_numpy(array: np.ndarray) -> Tensor:
     """Return a CPU tensor on the memory of a NumPy array: writing to one writes to the other."""
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
@@ -202,11 +211,11 @@ def _shape(name: str, given: tuple[Any, ...], size: Any = None) -> tuple[int, ..
 
 
 def full(
-    size: Any,
-    fill_value: Any,
+    size: Size,
+    fill_value: float | Tensor,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return a tensor of one value.
@@ -249,10 +258,10 @@ def full(
 
 
 def zeros(
-    *shape: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
+    *shape: Size,
+    size: Size | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return a tensor of zeros.
@@ -280,10 +289,10 @@ def zeros(
 
 
 def ones(
-    *shape: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
+    *shape: Size,
+    size: Size | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return a tensor of ones; see `zeros`."""
@@ -291,10 +300,10 @@ def ones(
 
 
 def empty(
-    *shape: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
+    *shape: Size,
+    size: Size | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return a tensor whose elements have no defined value; see `zeros`."""
@@ -313,7 +322,11 @@ def _like(t: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -
 
 @takes_tensor
 def zeros_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return zeros with the shape, element type and device of `input`."""
     return _like(input, 0, dtype, device, requires_grad)
@@ -321,7 +334,11 @@ def zeros_like(
 
 @takes_tensor
 def ones_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return ones with the shape, element type and device of `input`."""
     return _like(input, 1, dtype, device, requires_grad)
@@ -330,10 +347,10 @@ def ones_like(
 @takes_tensor
 def full_like(
     input: Tensor,
-    fill_value: Any,
+    fill_value: float | Tensor,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return one value with the shape, element type and device of `input`."""
@@ -342,19 +359,23 @@ def full_like(
 
 @takes_tensor
 def empty_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return undefined elements with the shape, element type and device of `input`."""
     return _like(input, None, dtype, device, requires_grad)
 
 
 def arange(
-    start: Any = None,
-    end: Any = None,
-    step: Any = 1,
+    start: float | Tensor | None = None,
+    end: float | Tensor | None = None,
+    step: float | Tensor = 1,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return ``start, start + step, ...`` up to but without `end`.
@@ -392,8 +413,8 @@ def linspace(
     end: float,
     steps: int,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return `steps` evenly spaced numbers from `start` to `end`, both included.
@@ -425,8 +446,8 @@ def eye(
     n: int,
     m: int | None = None,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return an (n, m) matrix with ones on the diagonal; square when `m` is left out."""
@@ -438,11 +459,11 @@ def eye(
 
 
 def rand(
-    *shape: Any,
-    size: Any = None,
+    *shape: Size,
+    size: Size | None = None,
     generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return numbers drawn evenly from [0, 1).
@@ -481,11 +502,11 @@ def rand(
 
 
 def randn(
-    *shape: Any,
-    size: Any = None,
+    *shape: Size,
+    size: Size | None = None,
     generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return numbers drawn from the normal distribution of mean 0 and variance 1; see `rand`."""
@@ -497,11 +518,11 @@ def randn(
 def randint(
     low: int,
     high: int | None = None,
-    size: Any = (),
+    size: Size = (),
     *,
     generator: Generator | None = None,
-    dtype: Any = np.int64,
-    device: Any = None,
+    dtype: DTypeLike = np.int64,
+    device: DeviceLike | None = None,
 ) -> Tensor:
     """Return integers drawn evenly from `low` (0 when only one bound is given) to `high` - 1.
 
@@ -541,7 +562,11 @@ def randint(
 
 
 def randperm(
-    n: int, *, generator: Generator | None = None, dtype: Any = np.int64, device: Any = None
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike = np.int64,
+    device: DeviceLike | None = None,
 ) -> Tensor:
     """Return the integers 0 to `n` - 1 in random order; see `rand`."""
     count, wanted = integer("randperm", "n", n, 0), element_type(dtype)

@@ -26,13 +26,14 @@ from .ops.shape import expand
 
 if TYPE_CHECKING:
     from .tensor import Tensor
+    from .types import Data, IndexLike, Operand
 
 __all__ = [
     "add_", "assign_item", "copy_", "div_", "fill_", "mul_", "pow_", "sub_", "update", "zero_",
 ]  # fmt: skip
 
 
-def assign_item(t: Tensor, index: Any, value: Any) -> None:
+def assign_item(t: Tensor, index: IndexLike, value: Operand) -> None:
     """Write `value` into the part of `t` at `index`; see `ops.index.setitem`."""
     if isinstance(value, Variable) and value._aliases is not None:
         # ``x[index] += v`` is ``part = x[index]; part += v; x[index] = part``: done already.
@@ -101,7 +102,7 @@ def update(t: Tensor, name: str, function: Callable[[Any, Any], Any], other: Any
     return _replace(t, name, cast(new, t._data.dtype))
 
 
-def add_(t: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def add_(t: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
     """Add `alpha` times `other` in place.
 
     This and its kin are what ``+=`` and its kin call.  They write into the memory of this
@@ -142,27 +143,27 @@ def add_(t: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     return update(t, "add_", ew.add, _scaled("add_", other, alpha))
 
 
-def sub_(t: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def sub_(t: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
     """Subtract `alpha` times `other` in place; see `add_`."""
     return update(t, "sub_", ew.sub, _scaled("sub_", other, alpha))
 
 
-def mul_(t: Tensor, other: Any) -> Tensor:
+def mul_(t: Tensor, other: Operand) -> Tensor:
     """Multiply by `other` in place; see `add_`."""
     return update(t, "mul_", ew.mul, other)
 
 
-def div_(t: Tensor, other: Any) -> Tensor:
+def div_(t: Tensor, other: Operand) -> Tensor:
     """Divide by `other` in place; see `add_`."""
     return update(t, "div_", ew.div, other)
 
 
-def pow_(t: Tensor, exponent: Any) -> Tensor:
+def pow_(t: Tensor, exponent: Operand) -> Tensor:
     """Raise to a power in place; see `add_`."""
     return update(t, "pow_", ew.pow, exponent)
 
 
-def copy_(t: Tensor, source: Any) -> Tensor:
+def copy_(t: Tensor, source: Data) -> Tensor:
     """Copy the values of `source` into this tensor, cast to its type; gradients follow.
 
     Parameters
@@ -198,7 +199,7 @@ def _take(t: Tensor, name: str, source: Any) -> Tensor:
     return _replace(t, name, source)
 
 
-def fill_(t: Tensor, value: Any) -> Tensor:
+def fill_(t: Tensor, value: Operand) -> Tensor:
     """Set every element to `value`, a number or a 0-d Tensor; gradients follow."""
     return _fill(t, "fill_", value)
 

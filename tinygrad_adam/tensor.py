@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, overload
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from .ops import softmax as sft
 from .ops.index import gather, getitem
 from .ops.linear import matmul
 from .ops.move import cast, moved
+
+if TYPE_CHECKING:
+    from .types import DeviceLike, DTypeLike, Operand, Shape, Size, Tensors
 
 __all__ = ["RemovableHandle", "Tensor"]
 
@@ -50,7 +53,7 @@ class RemovableHandle:
         self._hooks.pop(self._key, None)
 
 
-Operator = Callable[["Tensor", Any], "Tensor"]
+Operator = Callable[["Tensor", "Operand"], "Tensor"]
 
 
 def _reflected(function: ew.Binary) -> Operator:
@@ -202,7 +205,11 @@ class Tensor(Variable):
         self._requires_grad = bool(requires_grad) if self._node is None else False
         return self
 
-    def size(self, dim: int | None = None) -> Any:
+    @overload
+    def size(self, dim: None = None) -> Shape: ...
+    @overload
+    def size(self, dim: SupportsIndex) -> _builtin_int: ...
+    def size(self, dim: Any = None) -> Any:
         """Return the shape, or the length of one axis."""
         if dim is None:
             return self.shape
@@ -227,10 +234,10 @@ class Tensor(Variable):
 
     def backward(
         self,
-        gradient: Any = None,
+        gradient: Operand | None = None,
         retain_graph: bool | None = None,
         create_graph: bool = False,
-        inputs: Any = None,
+        inputs: Tensors | None = None,
     ) -> None:
         """Add the gradient of this tensor to `grad` of every leaf it depends on.
 
@@ -329,7 +336,13 @@ class Tensor(Variable):
 
     # --- where it lives, and as what ---
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+    def to(
+        self,
+        *args: Tensor | DTypeLike | DeviceLike | None,
+        dtype: DTypeLike | None = None,
+        device: DeviceLike | None = None,
+        copy: _builtin_bool = False,
+    ) -> Tensor:
         """Return this tensor with another element type, on another device, or both.
 
         Parameters
@@ -352,10 +365,10 @@ class Tensor(Variable):
         >>> tg.ones(2).to(tg.float64).dtype
         dtype('float64')
         """
-        dtype, target = arguments.destination(args, dtype, device)
+        wanted, target = arguments.destination(args, dtype, device)
         out: Tensor = self if target is None else moved(self, target)
-        if dtype is not None:
-            out = cast(out, element_type(dtype))
+        if wanted is not None:
+            out = cast(out, element_type(wanted))
         return ew.clone(out) if copy and out is self else out
 
     def cpu(self) -> Tensor:
@@ -426,7 +439,10 @@ class Tensor(Variable):
             raise DeviceError(f"numpy: this tensor is on {self.device}; use .cpu().numpy()")
         return self._data
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+    # np.generic: a type checker then leaves `array + tensor` to Tensor.__radd__, as NumPy does
+    def __array__(
+        self, dtype: Any = None, copy: Any = None
+    ) -> np.ndarray[Any, np.dtype[np.generic]]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __float__(self) -> _builtin_float:
@@ -502,25 +518,25 @@ class Tensor(Variable):
     __itruediv__ = div_
     __ipow__ = pow_
 
-    def __iand__(self, other: Any) -> Tensor:
+    def __iand__(self, other: Operand) -> Tensor:
         return update(self, "&=", operator.and_, other)
 
-    def __ior__(self, other: Any) -> Tensor:
+    def __ior__(self, other: Operand) -> Tensor:
         return update(self, "|=", operator.or_, other)
 
-    def __matmul__(self, other: Any) -> Tensor:
+    def __matmul__(self, other: Tensor | np.ndarray) -> Tensor:
         return matmul(self, _tensor_operand(other))
 
-    def __rmatmul__(self, other: Any) -> Tensor:
+    def __rmatmul__(self, other: Tensor | np.ndarray) -> Tensor:
         return matmul(_tensor_operand(other), self)
 
     def __pos__(self) -> Tensor:
         return self
 
-    def __and__(self, other: Any) -> Tensor:
+    def __and__(self, other: Operand) -> Tensor:
         return _logical("&", ew.logical_and, self, other)
 
-    def __or__(self, other: Any) -> Tensor:
+    def __or__(self, other: Operand) -> Tensor:
         return _logical("|", ew.logical_or, self, other)
 
     def __invert__(self) -> Tensor:
@@ -612,11 +628,11 @@ class Tensor(Variable):
         """A view with the last two axes exchanged: each matrix transposed."""
         return shp.mT(self)
 
-    def view(self, *shape: Any, size: Any = None) -> Tensor:
+    def view(self, *shape: Size, size: Size | None = None) -> Tensor:
         """Return `reshape`; a view where the memory layout allows one, otherwise a copy."""
         return shp.reshape(self, *shape, shape=size)
 
-    def where(self, condition: Any, other: Any) -> Tensor:
+    def where(self, condition: Tensor, other: Operand) -> Tensor:
         """Return this tensor where `condition` holds and `other` elsewhere."""
         return ew.where(condition, self, other)
 

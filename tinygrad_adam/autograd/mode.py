@@ -7,11 +7,14 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from inspect import isgeneratorfunction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from ..errors import ArgumentError
 
 __all__ = ["enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class _Mode(threading.local):
@@ -50,7 +53,7 @@ class _Switch:
     def __exit__(self, *exc: object) -> None:
         mode.recording = self._before.pop()
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return `function` with its whole body inside the block."""
         if not callable(function):
             raise ArgumentError(
@@ -61,13 +64,13 @@ class _Switch:
         if isgeneratorfunction(function):
 
             @wraps(function)
-            def steps(*args: Any, **kwargs: Any) -> Any:
+            def steps(*args: P.args, **kwargs: P.kwargs) -> Any:
                 return (yield from _driven(function(*args, **kwargs), enabled))
 
             return steps
 
         @wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Any:
+        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
             with _Switch(enabled):
                 return function(*args, **kwargs)
 
@@ -126,7 +129,7 @@ class set_grad_enabled(_Switch):
         if self._found is not None:
             self._before[-1], self._found = self._found, None
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return `function` with its whole body inside the block."""
         if self._found is not None:
             mode.recording, self._found = self._found, None

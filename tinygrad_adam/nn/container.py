@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, SupportsIndex, overload
 
 from ..errors import ArgumentError, ModuleError, OutOfRangeError
+from ..tensor import Tensor
 from .module import Module
 
 __all__ = ["TOGETHER", "ModuleList", "Sequential"]
@@ -168,7 +169,7 @@ class Sequential(_Listed):
             return Sequential({name: self.__dict__[name] for name in self._names()[index]})
         return self.__dict__[self._name_at(index)]  # type: ignore[no-any-return]
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor) -> Tensor:
         """Return the last module's output."""
         modules = list(self)
         start = 0

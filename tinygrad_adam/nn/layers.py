@@ -6,7 +6,7 @@ The computing is in `tinygrad_adam.nn.functional`.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from . import functional, init
 from .module import Module
 from .parameter import Parameter
 
+if TYPE_CHECKING:
+    from ..types import DeviceLike, DTypeLike
+
 __all__ = ["AvgPool2d", "Conv2d", "Linear", "MaxPool2d"]
 
 Size2d = int | tuple[int, int]
@@ -31,7 +34,13 @@ class _Affine(Module):
     weight: Parameter
     bias: Parameter | None
 
-    def _make(self, shape: tuple[int, ...], bias: bool, device: Any, dtype: Any) -> None:
+    def _make(
+        self,
+        shape: tuple[int, ...],
+        bias: bool,
+        device: DeviceLike | None,
+        dtype: DTypeLike | None,
+    ) -> None:
         kind = float_type(type(self).__name__, dtype)
         self.weight = Parameter(to_device(np.zeros(shape, kind), device))
         offset = Parameter(to_device(np.zeros(shape[:1], kind), device)) if bias else None
@@ -85,8 +94,8 @@ class Linear(_Affine):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: DeviceLike | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__()
         self.in_features = integer("Linear", "in_features", in_features, 1)
@@ -153,8 +162,8 @@ class Conv2d(_Affine):
         groups: int = 1,
         bias: bool = True,
         *,
-        device: Any = None,
-        dtype: Any = None,
+        device: DeviceLike | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__()
         self.in_channels = integer("Conv2d", "in_channels", in_channels, 1)

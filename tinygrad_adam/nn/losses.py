@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ..errors import DTypeError
 from ..ops.arguments import fraction, integer
@@ -22,10 +22,6 @@ class _Loss(Module):
 
     function: ClassVar[Callable[..., Tensor]]
     settings: ClassVar[tuple[str, ...]] = ("reduction",)
-
-    if TYPE_CHECKING:
-
-        def __call__(self, input: Tensor, target: Tensor) -> Tensor: ...
 
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
@@ -109,7 +105,7 @@ class BCELoss(_Loss):
     settings = ("reduction", "weight")
     weight: Tensor | None
 
-    def __init__(self, weight: Any = None, *, reduction: Reduction = "mean") -> None:
+    def __init__(self, weight: Tensor | None = None, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self._buffer("weight", weight)
 
@@ -136,7 +132,11 @@ class BCEWithLogitsLoss(_Loss):
     pos_weight: Tensor | None
 
     def __init__(
-        self, weight: Any = None, *, reduction: Reduction = "mean", pos_weight: Any = None
+        self,
+        weight: Tensor | None = None,
+        *,
+        reduction: Reduction = "mean",
+        pos_weight: Tensor | None = None,
     ) -> None:
         super().__init__(reduction=reduction)
         self._buffer("weight", weight)
@@ -161,7 +161,11 @@ class NLLLoss(_Loss):
     weight: Tensor | None
 
     def __init__(
-        self, weight: Any = None, *, ignore_index: int = -100, reduction: Reduction = "mean"
+        self,
+        weight: Tensor | None = None,
+        *,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
         self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index)
@@ -189,7 +193,7 @@ class CrossEntropyLoss(_Loss):
 
     def __init__(
         self,
-        weight: Any = None,
+        weight: Tensor | None = None,
         *,
         ignore_index: int = -100,
         reduction: Reduction = "mean",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,14 @@ from .state import IncompatibleKeys, load_tensors, nearest
 __all__ = ["Module"]
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any], covariant=True)
+
+
+class _Computing(Protocol[F]):
+    """What a type checker knows of a module that it sees called."""
+
+    @property
+    def forward(self) -> F: ...
 
 
 class Module:
@@ -70,9 +78,17 @@ class Module:
             "define forward(self, ...) in the class, it is what calling the module runs"
         )
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``forward(*args, **kwargs)``."""
-        return self.forward(*args, **kwargs)
+    if TYPE_CHECKING:
+
+        @property
+        def __call__(self: _Computing[F]) -> F:
+            """What is called is `forward` of the class, with its types."""
+
+    else:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Return ``forward(*args, **kwargs)``."""
+            return self.forward(*args, **kwargs)
 
     # --- registration ---------------------------------------------------------------------------
 

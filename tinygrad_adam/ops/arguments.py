@@ -10,7 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -23,10 +23,7 @@ from ..errors import ArgumentError, DTypeError, OutOfRangeError
 from .move import cast
 
 if TYPE_CHECKING:
-    from ..tensor import Tensor
-
-Shape = tuple[int, ...]
-Operand = Union["Tensor", np.ndarray, np.generic, float]  # what an element-wise operation takes
+    from ..types import Shape
 
 # --- tensors ------------------------------------------------------------------------------------
 

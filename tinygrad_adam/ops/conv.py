@@ -33,6 +33,7 @@ from .window import Window, one_image
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from ..types import Pair
 
 __all__ = ["conv2d"]
 
@@ -163,9 +164,9 @@ def conv2d(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
     groups: int = 1,
 ) -> Tensor:
     r"""Return the cross-correlation of images with a set of kernels.

@@ -21,11 +21,12 @@ from ..autograd.graph import Variable, apply
 from ..autograd.registry import Op, op
 from ..dtypes import result_type
 from ..errors import ArgumentError, DTypeError
-from .arguments import Operand, operands
+from .arguments import operands
 from .move import cast
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from ..types import Operand
 
 __all__ = [
     "abs", "add", "clamp", "clone", "cos", "div", "eq", "exp", "ge", "gt",
@@ -35,7 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 Unary = Callable[["Tensor"], "Tensor"]
-Binary = Callable[[Operand, Operand], "Tensor"]
+Binary = Callable[["Operand", "Operand"], "Tensor"]
 
 
 def unary(

@@ -36,6 +36,7 @@ from .shape import reshape
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from ..types import IndexLike
 
 __all__ = ["gather", "one_hot"]
 
@@ -180,7 +181,7 @@ def _copied(array: Array) -> Array:
         return array.copy()
 
 
-def getitem(input: Tensor, index: Any) -> Tensor:
+def getitem(input: Tensor, index: IndexLike) -> Tensor:
     """Return the part of `input` at `index`: a view for slices and integers, a copy for arrays.
 
     Parameters

@@ -25,6 +25,7 @@ from .window import Window, one_image
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from ..types import Pair
 
 __all__ = ["avg_pool2d", "max_pool2d"]
 
@@ -181,7 +182,9 @@ def _window(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> W
     return win
 
 
-def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
+def max_pool2d(
+    input: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
+) -> Tensor:
     r"""Return the largest element of each window.
 
     .. math:: y_{n,c,p,q} = \max_{k,l} x_{n,\,c,\;p s + k - \pi,\;q s + l - \pi}
@@ -226,9 +229,9 @@ def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
 
 def avg_pool2d(
     input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
     count_include_pad: bool = True,
 ) -> Tensor:
     r"""Return the mean of each window.

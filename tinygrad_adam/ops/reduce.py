@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
@@ -18,13 +17,12 @@ from .shape import squeeze
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from ..types import Dim, DTypeLike
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "cumsum", "max", "mean", "min", "std", "sum",
     "var",
 ]  # fmt: skip
-
-Dim = int | Sequence[int] | None
 
 
 class ValuesAndIndices(NamedTuple):
@@ -200,7 +198,9 @@ def _floating(name: str, x: Tensor) -> Tensor:
 
 
 @takes_tensor
-def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def sum(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DTypeLike | None = None
+) -> Tensor:
     r"""Return the sum :math:`\sum_i x_i` over all elements, or along the axes `dim`.
 
     Parameters
@@ -231,7 +231,9 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
 
 
 @takes_tensor
-def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def mean(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DTypeLike | None = None
+) -> Tensor:
     r"""Return the mean :math:`\frac1n \sum_i x_i` over all elements, or along the axes `dim`.
 
     Parameters
@@ -540,7 +542,7 @@ def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
 
 @takes_tensor
-def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+def cumsum(input: Tensor, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
     r"""Return the running sums :math:`y_k = \sum_{i \le k} x_i` along the axis `dim`.
 
     Parameters

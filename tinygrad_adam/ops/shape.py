@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ..autograd.graph import apply
 from ..autograd.registry import op
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .arguments import Shape, number, one_axis, sizes, some_axes, takes_tensor
+from .arguments import number, one_axis, sizes, some_axes, takes_tensor
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from ..types import Shape, Size
 
 __all__ = [
     "broadcast_to", "flatten", "flip", "movedim", "pad", "permute", "reshape", "squeeze",
@@ -62,7 +63,7 @@ CONTIGUOUS = op("contiguous", lambda xp, x: xp.ascontiguousarray(x), x=lambda F,
 
 
 @takes_tensor
-def reshape(input: Tensor, *lengths: Any, shape: Any = None) -> Tensor:
+def reshape(input: Tensor, *lengths: Size, shape: Size | None = None) -> Tensor:
     """Return the same elements, in row-major order, in another shape.
 
     Parameters
@@ -137,7 +138,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 @takes_tensor
-def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
+def permute(input: Tensor, *order: Size, dims: Size | None = None) -> Tensor:
     """Return a view with the axes in the order `dims`.
 
     Parameters
@@ -297,7 +298,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 
 @takes_tensor
-def broadcast_to(input: Tensor, *lengths: Any, size: Any = None) -> Tensor:
+def broadcast_to(input: Tensor, *lengths: Size, size: Size | None = None) -> Tensor:
     """Return a view of `input` repeated up to a shape by NumPy's broadcasting.
 
     It is read-only, unless nothing had to be repeated.
@@ -341,7 +342,7 @@ expand = broadcast_to
 
 
 @takes_tensor
-def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
+def flip(input: Tensor, *axes: Size, dims: Size | None = None) -> Tensor:
     """Return a copy with the order of the elements reversed along the axes `dims`.
 
     Parameters

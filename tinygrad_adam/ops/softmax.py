@@ -9,11 +9,12 @@ from ..autograd.registry import op
 from ..errors import DTypeError
 from .arguments import one_axis, operands, takes_tensor
 from .move import cast
-from .reduce import Dim, axes_of, count, in_single, kept, total, unreduce
+from .reduce import axes_of, count, in_single, kept, total, unreduce
 from .shape import reshape
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from ..types import Dim, DTypeLike
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
@@ -87,7 +88,7 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
 
 
 @takes_tensor
-def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
     r"""Return :math:`e^{x_i} / \sum_j e^{x_j}` along the axis `dim`, without overflow.
 
     Parameters
@@ -113,7 +114,7 @@ def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 
 
 @takes_tensor
-def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
     r"""Return :math:`x_i - \ln \sum_j e^{x_j}` along the axis `dim`: the log of `softmax`.
 
     Parameters

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from inspect import Signature
 from operator import is_, itemgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, overload
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from .update import Executor, Row, Rule
 __all__ = ["Hook", "Optimizer"]
 
 Hook = Callable[..., Any]
+T = TypeVar("T")
 
 
 class Optimizer:
@@ -177,6 +178,10 @@ class Optimizer:
 
     # --- the update ---------------------------------------------------------------------------
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], T]) -> T: ...
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
