@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -19,15 +22,21 @@ import tinygrad_adam as tg
 from tinygrad_adam.cuda import is_available as cuda_is_available
 from tinygrad_adam.data import (
     DataLoader,
+    Dataset,
+    Shifted,
+    Subset,
     TensorDataset,
     breast_cancer,
+    collate,
     datasets,
     linear_regression,
     load_mnist_folder,
     mnist,
     normalize_images,
+    random_split,
     read_idx,
 )
+from tinygrad_adam.data import dataset as dataset_module
 from tinygrad_adam.data import loader as loader_module
 from tinygrad_adam.errors import (
     ArgumentError,
@@ -186,7 +195,7 @@ BROKEN = {
     "no sizes": (GOOD[:12], "a header of 3 dimensions takes 16 bytes, got 12"),
     "one short": (GOOD[:-1], r"truncated.*\(2, 3, 4\) of int16, expected 64 bytes, got 63"),
     "no data": (GOOD[:16], "truncated.*expected 64 bytes, got 16"),
-    "one more": (GOOD + b"\x00", "trailing bytes.*expected 64 bytes, got 65"),
+    "one more": (GOOD + b"\x00", "trailing bytes.*expected 64 bytes, got more"),
     "huge": (bytes([0, 0, 8, 2]) + b"\xff" * 8, "expected 18446744065119617037 bytes, got 12"),
     "huge and empty": (bytes([0, 0, 8, 4]) + b"\xff" * 12 + bytes(4), "NumPy cannot hold shape"),
     "70 dimensions": (bytes([0, 0, 8, 70]) + bytes(280), "NumPy cannot hold shape"),
@@ -209,6 +218,34 @@ def test_a_broken_idx_file_is_refused(tmp_path, name):
     assert str(path) in str(caught.value)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_more_is_unpacked_than_the_header_says(tmp_path):
+    # 60 kB that unpack to 60 MB behind a header of 24 numbers.
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(GOOD + bytes(60_000_000)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"trailing bytes.*expected 64 bytes, got more"):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_no_more_memory_is_taken_than_the_file_has(tmp_path):
+    path = tmp_path / "promises.gz"
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, 2]) + b"\x7f" * 8))
+    with pytest.raises(DataError, match=r"truncated.*got 12"):
+        read_idx(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", os.devnull):
+        with pytest.raises(DataError, match=r"cannot read .*: not a regular file"):
+            read_idx(path)
 
 
 def test_a_path_that_is_none():
@@ -769,8 +806,8 @@ def test_the_data_moves_once_and_then_only_the_order(monkeypatch):
 
         return spy
 
-    for name in ("to_device", "as_tensor"):
-        monkeypatch.setattr(loader_module, name, spied(getattr(loader_module, name)))
+    for module, name in ((loader_module, "to_device"), (dataset_module, "as_tensor")):
+        monkeypatch.setattr(module, name, spied(getattr(module, name)))
     loader = DataLoader((np.zeros((100, 2)), np.arange(100)), 10, shuffle=True, device="cpu")
     assert moved == [(100, 2), (100,)]
     for _ in range(2):
@@ -807,3 +844,220 @@ def test_on_a_gpu_the_data_moves_once_and_the_order_is_the_same():
     images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
     on_gpu = normalize_images(tg.tensor(images, device="cuda").data)
     np.testing.assert_array_equal(on_gpu.get(), normalize_images(images), strict=True)
+
+
+# --- data sets with samples of their own --------------------------------------------------------
+
+
+class Named(NamedTuple):
+    image: object
+    label: object
+
+
+class Pictures:
+    """Samples by number, without an end: reading on past the length never stops."""
+
+    def __init__(self, n, sample=lambda i: (np.full((2, 3), i, np.float32), i)):
+        self.n, self.sample, self.asked = n, sample, []
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, index):
+        assert type(index) is int
+        assert 0 <= index < 10**6, "NumPy reads on until an IndexError"
+        self.asked.append(index)
+        return self.sample(index)
+
+
+def test_a_data_set_is_read_by_number_up_to_its_length():
+    pictures = Pictures(5)
+    loader = DataLoader(pictures, batch_size=2)
+    assert (len(loader), loader.dataset, pictures.asked) == (3, pictures, [])
+    batches = list(loader)
+    assert pictures.asked == [0, 1, 2, 3, 4]
+    assert [x.shape for x, _ in batches] == [(2, 2, 3), (2, 2, 3), (1, 2, 3)]
+    assert [(y.tolist(), y.dtype) for _, y in batches[1:]] == [([2, 3], np.int64), ([4], np.int64)]
+    assert all(type(batch) is tuple for batch in batches)
+    np.testing.assert_array_equal(batches[2][0].numpy(), np.full((1, 2, 3), 4, np.float32))
+    assert len(list(DataLoader(pictures, 2, drop_last=True))) == 2
+
+
+def test_a_data_set_is_shuffled_as_arrays_are():
+    mine = DataLoader(Pictures(20), 6, shuffle=True, generator=Generator(3))
+    arrays = DataLoader((np.zeros(20), np.arange(20)), 6, shuffle=True, generator=Generator(3))
+    for _ in range(2):
+        expected = [y.tolist() for _, y in arrays]
+        assert [y.tolist() for _, y in mine] == expected
+
+
+def test_shifted_takes_a_data_set_of_samples():
+    def loader(data):
+        return Shifted(DataLoader(data, 4, shuffle=True, generator=Generator(1)), 1)
+
+    rows = np.arange(6 * 4 * 4, dtype=np.float32).reshape(6, 4, 4)
+    samples = Pictures(6, lambda i: (rows[i], i))
+    for one, other in zip(loader(samples), loader((rows, np.arange(6))), strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy(), strict=True)
+
+
+def test_what_samples_become():
+    weight = tg.tensor([1.0, 2.0], requires_grad=True)
+    batch = collate(
+        [
+            Named({"x": weight, "deep": [1.5, (True, "cat")]}, np.int32(3)),
+            Named({"deep": [2.5, (False, "dog")], "x": tg.zeros(2)}, 4),
+        ]
+    )
+    assert type(batch) is Named
+    assert (batch.label.tolist(), batch.label.dtype) == ([3, 4], np.int64)
+    x, (number, (flag, text)) = batch.image["x"], batch.image["deep"]
+    assert (x.tolist(), x.requires_grad) == ([[1.0, 2.0], [0.0, 0.0]], False)
+    assert (number.tolist(), number.dtype) == ([1.5, 2.5], np.float32)
+    assert (flag.tolist(), text) == ([True, False], ["cat", "dog"])
+    images = collate([np.zeros((4, 4), np.uint8)] * 3)
+    assert (images.shape, images.dtype) == ((3, 4, 4), np.uint8)
+
+
+def test_a_batch_of_one_is_a_copy():
+    row = np.zeros(3, np.float32)
+    for data in (Pictures(1, lambda i: row), Pictures(1, lambda i: tg.tensor(row))):
+        (batch,) = DataLoader(data)
+        batch.data[...] = 1
+        assert not row.any()
+
+
+@pytest.mark.parametrize(
+    ("samples", "error", "message"),
+    [
+        ([], DataError, "no sample"),
+        (
+            [(np.zeros(2), 0), (np.zeros(3), 0)],
+            ShapeError,
+            r"at \[0\]: .*\(2,\), sample 1 .*\(3,\)",
+        ),
+        ([(0, 1), (0, 1, 2)], DataError, "sample 0 has length 2, sample 1 has length 3"),
+        ([{"a": 0}, {"b": 0}], DataError, r"has keys \['a'\], sample 1 has keys \['b'\]"),
+        ([{"a": 0}, {"a": "b"}], DataError, r"agree at \['a'\]: .*kind number.*kind text"),
+        ([None], DTypeError, "a sample is a NoneType, of which no batch"),
+        ([(0, {1})], DTypeError, r"a sample\[1\] is a set"),
+        ([np.complex64(0)], DTypeError, "a batch of samples has element type complex64"),
+    ],
+)
+def test_samples_that_make_no_batch(samples, error, message):
+    with pytest.raises(error, match=message):
+        collate(samples)
+
+
+def test_what_is_no_data_set():
+    class NoLength:
+        def __getitem__(self, index):
+            return index
+
+    class Stream(Dataset):
+        def __iter__(self):
+            return iter([1])
+
+    for data, missing in ((NoLength(), "__len__"), (iter([1]), "__len__ and no __getitem__")):
+        with pytest.raises(ArgumentError, match=f"a {type(data).__name__} has no {missing}$"):
+            DataLoader(data)
+    with pytest.raises(ArgumentError, match="a Stream has no __len__"):
+        DataLoader(Stream())
+    with pytest.raises(DataError, match="the length of the Pictures is 0"):
+        DataLoader(Pictures(0))
+
+
+def test_a_data_set_says_which_method_it_lacks():
+    class Half(Dataset):
+        def __len__(self):
+            return 3
+
+    with pytest.raises(NotImplementedError, match="Half does not define __getitem__"):
+        list(DataLoader(Half()))
+
+
+def test_a_tensor_data_set_that_changes_its_samples_is_asked_for_each():
+    class Doubled(TensorDataset):
+        def __getitem__(self, index):
+            (x,) = super().__getitem__(index)
+            return 2 * x
+
+    (batch,) = DataLoader(Doubled(np.arange(3.0)), 3)
+    assert batch.tolist() == [0.0, 2.0, 4.0]
+    (batch,) = DataLoader(Subset(Doubled(np.arange(3.0)), [1, 2]), 3)
+    assert batch.tolist() == [2.0, 4.0]
+
+
+def test_a_subset_of_arrays_is_read_without_code_per_sample(monkeypatch):
+    dataset = TensorDataset(np.arange(10.0), np.arange(10))
+    subset = Subset(Subset(dataset, [1, 3, 5, -1]), range(1, 4))
+    assert (len(subset), subset[-1][1].item(), subset[0][1].item()) == (3, 9, 3)
+    monkeypatch.setattr(dataset_module, "collate", None)
+    (batch,) = DataLoader(subset, 3, device="cpu")
+    assert [t.tolist() for t in batch] == [[3.0, 5.0, 9.0], [3, 5, 9]]
+    with pytest.raises(OutOfRangeError, match="sample 10 is out of range"):
+        Subset(dataset, [10])
+    with pytest.raises(DTypeError, match="indexed by integers"):
+        Subset(dataset, [0.5])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sizes"),
+    [([7, 0, 3], [7, 0, 3]), ([0.7, 0.3], [7, 3]), ([0.35, 0.35, 0.3], [4, 3, 3])],
+)
+def test_a_random_split_deals_out_every_sample_once(lengths, sizes):
+    parts = random_split(Pictures(10), lengths, Generator(2))
+    assert [len(part) for part in parts] == sizes
+    rows = np.concatenate([part.indices for part in parts]).tolist()
+    assert sorted(rows) == list(range(10))
+    assert rows != list(range(10))
+    again = random_split(Pictures(10), lengths, Generator(2))
+    assert np.concatenate([part.indices for part in again]).tolist() == rows
+
+
+@pytest.mark.parametrize("lengths", [[5, 4], [11, -1], [0.5, 0.4], [1.5, -0.5], []])
+def test_a_random_split_that_does_not_add_up(lengths):
+    with pytest.raises((ArgumentError, DTypeError), match="random_split"):
+        random_split(Pictures(10), lengths)
+
+
+@pytest.mark.oracle
+def test_samples_are_batched_as_torch_batches_them():
+    torch = pytest.importorskip("torch")
+    from torch.utils.data import DataLoader as TorchLoader
+    from torch.utils.data import random_split as torch_split
+
+    def sample(i):
+        return {"x": np.full((2, 3), i, np.float32), "pair": (i, f"name {i}"), "n": np.float64(i)}
+
+    for ours, theirs in zip(
+        DataLoader(Pictures(7, sample), 3), TorchLoader(Pictures(7, sample), 3), strict=True
+    ):
+        assert list(ours) == list(theirs)
+        assert list(ours["pair"][1]) == list(theirs["pair"][1])
+        pairs = [(ours["x"], theirs["x"]), (ours["n"], theirs["n"])]
+        for a, b in [*pairs, (ours["pair"][0], theirs["pair"][0])]:
+            np.testing.assert_array_equal(a.numpy(), b.numpy(), strict=True)
+    # torch tensors in samples are arrays like any others
+    (batch,) = DataLoader(Pictures(2, lambda i: (torch.full((3,), float(i)), i)), 2)
+    assert [t.tolist() for t in batch] == [[[0.0] * 3, [1.0] * 3], [0, 1]]
+    for shares in ([0.7, 0.3], [0.35, 0.35, 0.3], [0.19, 0.19, 0.62]):
+        sizes = [len(part) for part in torch_split(Pictures(10), shares)]
+        assert [len(part) for part in random_split(Pictures(10), shares)] == sizes
+
+
+# --- what they look like ------------------------------------------------------------------------
+
+
+def test_what_is_shown_fits_on_a_line():
+    split = mnist()
+    assert repr(split) == (
+        "Split(train=Pair(inputs=uint8 (10000, 28, 28), targets=int64 (10000,)), "
+        "test=Pair(inputs=uint8 (2000, 28, 28), targets=int64 (2000,)))"
+    )
+    loader = DataLoader(split.test, 64, shuffle=True, drop_last=True)
+    dataset = "TensorDataset(uint8 (2000, 28, 28), int64 (2000,))"
+    settings = "batch_size=64, shuffle=True, drop_last=True"
+    assert repr(loader) == f"DataLoader({dataset}, {settings})  # 31 batches"
+    assert repr(Subset(loader.dataset, [1, 2])) == f"Subset(2 of the 2000 of {dataset})"

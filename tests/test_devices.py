@@ -558,6 +558,28 @@ def test_a_data_set_that_is_on_the_device_already(cp):
         _ = loader.dataset[tg.tensor([6], device="cuda:1")]
 
 
+def test_samples_are_batched_where_they_are_or_where_asked(cp):
+    class Samples(tg.data.Dataset):
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, index):
+            return tg.full((2,), index, device="cuda:1"), np.full(3, index)
+
+    (batch,) = tg.data.DataLoader(Samples(), 5)
+    assert [str(t.device) for t in batch] == ["cuda:1", "cpu"]
+    (batch,) = tg.data.DataLoader(Samples(), 5, device="cuda:0")
+    assert [str(t.device) for t in batch] == ["cuda:0", "cuda:0"]
+    assert [t[4].tolist() for t in batch] == [[4, 4], [4, 4, 4]]
+    with pytest.raises(DeviceError, match="sample 0 has device cpu, sample 1 has device cuda:0"):
+        tg.data.collate([tg.zeros(1), tg.zeros(1, device="cuda:0")])
+    arrays = tg.data.TensorDataset(np.arange(6.0), device="cuda:1")
+    for device, place in ((None, "cuda:1"), ("cpu", "cpu")):
+        ((x,),) = tg.data.DataLoader(tg.data.Subset(arrays, [5, 1]), 2, device=device)
+        assert (x.tolist(), str(x.device)) == ([5.0, 1.0], place)
+    assert repr(arrays) == "TensorDataset(float64 (6,), device='cuda:1')"
+
+
 def test_zeroing_gradients_on_the_device(cp):
     net = nn.Linear(2, 1, device="cuda:1")
     rule = optim.SGD(net.parameters())

@@ -313,11 +313,62 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == -9
     assert tg.load(path)["x"].tolist() == [1.0, 1.0]
+    (left,) = set(tmp_path.iterdir()) - {path}
+    other = tmp_path / ".y.safetensors.01234567.tmp"  # of another file
+    other.touch()
+    tg.save({"x": tg.zeros(2)}, path)
+    assert left.exists()  # it is young: its writer may still be at it
+    for file in (left, other):
+        os.utime(file, (0, 0))
+    tg.save({"x": tg.zeros(2)}, path)
+    assert set(tmp_path.iterdir()) == {path, other}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_pipes_and_devices_are_refused(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, os.devnull):
+        for use in (tg.load, serialization.load_metadata, lambda path: tg.save({}, path)):
+            with pytest.raises(DataError, match=f"'{path}' cannot be .*: not a regular file"):
+                use(path)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_boolean_is_zero_or_one(tmp_path):
+    path = tmp_path / "x.safetensors"
+    tg.save({"x": tg.tensor([True, False])}, path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"\x02")
+    with pytest.raises(DataError, match=r"corrupt.*'x' holds booleans that are neither 0 nor 1"):
+        tg.load(path)
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"PK\x03\x04\x00\x00\x08\x08", r"but a zip archive, as torch.save \(.pt, .pth\)"),
+        (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9", r"but a pickle, as an old torch.save"),
+        (b"\x80\x02\x00\x00\x00\x00\x00\x00", "is truncated, corrupt or not"),  # a header's length
+    ],
+)
+def test_files_of_others_are_named(start, what, tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(start + bytes(90))
+    for read in (tg.load, serialization.load_metadata):
+        with pytest.raises(DataError, match=what):
+            read(path)
 
 
 def test_a_directory_that_is_not_there_is_a_data_error(tmp_path):
-    with pytest.raises(DataError, match=r"none.*x\.safetensors.*directory exists"):
+    with pytest.raises(DataError, match="make it first") as caught:
         tg.save({}, tmp_path / "none" / "x.safetensors")
+    folder = f"{tmp_path}/none"
+    assert str(caught.value) == (
+        f"save: '{folder}/x.safetensors' cannot be written: there is no folder '{folder}'; "
+        "make it first"
+    )
     with pytest.raises(DataError, match="cannot be written"):
         tg.save({}, tmp_path)
     assert os.listdir(tmp_path) == []
@@ -406,3 +457,13 @@ def test_torch_tensors_that_are_no_arrays_are_named(tmp_path):
     model = tg.nn.Linear(2, 1)
     with pytest.raises(StateDictError, match=r"'weight' is no array.*requires grad"):
         model.load_state_dict(torch.nn.Linear(2, 1).state_dict(keep_vars=True))
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("new", [True, False])
+def test_a_checkpoint_of_torch_is_named(new, tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "model.pt"
+    torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=new)
+    with pytest.raises(DataError, match=r"torch.save \(.pt, .pth\).*safetensors.torch.save_file"):
+        tg.load(path)

@@ -724,3 +724,11 @@ def test_weights_come_back(tmp_path):
     x = tg.ones(1, 3, dtype=tg.float64)
     assert other(x).item() == model(x).item()
     assert json.loads(tg.serialization.load_metadata(file)["settings"]) == {"lr": 0.1}
+
+
+def test_what_an_epoch_shows():
+    x = tg.zeros(3, 1)
+    model = tg.nn.Linear(1, 1, bias=False)
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+    (epoch,) = fit(model, tg.nn.functional.mse_loss, optimizer, [(x, x + 0.5)], 1)
+    assert repr(epoch) == "Epoch(1, loss=Mean(0.25 of 3), metric=Mean(nothing yet))"

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import stat
+import time
 from collections.abc import Iterator
 from typing import IO
 
-__all__ = ["atomic_file"]
+__all__ = ["atomic_file", "check_regular"]
+
+# Seconds after which a temporary file that nobody has written to was left by a process that died.
+_ABANDONED = 3600.0
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise OSError if `path` is there and is a pipe, a device or a socket, which could block.
+
+    Examples
+    --------
+    >>> check_regular(os.devnull)
+    Traceback (most recent call last):
+    ...
+    OSError: [Errno 22] not a regular file: '/dev/null'
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a directory fails by itself
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
 @contextlib.contextmanager
@@ -19,6 +40,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     new file has the old one's permissions, or those of the process's umask.  A symbolic link is
     followed.
 
+    A process that is killed cannot clean up: its ``.<name>.<8 hexadecimal digits>.tmp`` stays.  The
+    next one that writes `path` removes those that are older than an hour.
+
     Parameters
     ----------
     path : str or path-like
@@ -27,7 +51,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     Raises
     ------
     OSError
-        If the directory cannot be written.
+        If the directory cannot be written, or `path` is a pipe or a device.
 
     Examples
     --------
@@ -40,6 +64,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """
     target = os.path.realpath(os.fsdecode(path))
     directory, base = os.path.split(target)
+    if os.path.exists(target):
+        check_regular(target)
+    _sweep(directory, base)
     temporary = os.path.join(directory, f".{base[:40]}.{os.urandom(4).hex()}.tmp")
     # Mode "x" and not tempfile: that one makes files only their owner can read.
     file = open(temporary, "xb")  # noqa: SIM115
@@ -55,6 +82,16 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         os.unlink(temporary)
         raise
     _sync_directory(directory)
+
+
+def _sweep(directory: str, base: str) -> None:
+    """Remove what processes that were killed while they wrote `base` have left."""
+    left = re.compile(re.escape(f".{base[:40]}.") + r"[0-9a-f]{8}\.tmp")
+    # Another process may sweep too, and a directory that cannot be listed may still be written to.
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if left.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _ABANDONED:
+                os.unlink(entry.path)
 
 
 def _sync_directory(directory: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from .device import Device, asarray, to_device
 from .errors import ArgumentError, DataError, DTypeError
-from .files import atomic_file
+from .files import atomic_file, check_regular
 from .packages import needed
 from .tensor import Tensor
 
@@ -77,9 +77,15 @@ def save(
         with atomic_file(path) as file:
             file.write(data)
     except (OSError, ValueError) as error:
+        name = os.fsdecode(path)
+        folder = os.path.dirname(name)
+        if isinstance(error, FileNotFoundError) and folder and not os.path.isdir(folder):
+            raise DataError(
+                f"save: {name!r} cannot be written: there is no folder {folder!r}; make it first"
+            ) from error
         raise DataError(
-            f"save: {os.fsdecode(path)!r} cannot be written: {error}; "
-            "nothing was changed, check that the directory exists, is writable and has room"
+            f"save: {name!r} cannot be written: {_reason(error)}; "
+            "nothing was changed, check that the folder is writable and has room"
         ) from error
 
 
@@ -115,6 +121,7 @@ def load(path: str | os.PathLike[str], device: Device | str | None = None) -> di
     safetensors = _safetensors("safetensors")
     name = os.fsdecode(path)
     with _typed_errors(name, safetensors.SafetensorError):
+        check_regular(path)
         with open(path, "rb") as file:
             data = file.read()
         entries = safetensors.deserialize(data)
@@ -128,6 +135,8 @@ def load(path: str | os.PathLike[str], device: Device | str | None = None) -> di
             )
         with _typed_errors(name, safetensors.SafetensorError):
             array = np.frombuffer(entry["data"], kind.newbyteorder("<")).reshape(entry["shape"])
+            if kind == np.bool and (array.view(np.uint8) > 1).any():
+                raise ValueError(f"{key!r} holds booleans that are neither 0 nor 1")
         tensors[key] = Tensor(to_device(array.astype(kind, copy=False), target))
     return tensors
 
@@ -156,9 +165,14 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     name = os.fsdecode(path)
     with (
         _typed_errors(name, safetensors.SafetensorError),
-        safetensors.safe_open(name, framework="np") as file,
+        _opened(path, safetensors) as file,
     ):
         return dict(file.metadata() or {})
+
+
+def _opened(path: str | os.PathLike[str], safetensors: Any) -> Any:
+    check_regular(path)
+    return safetensors.safe_open(os.fsdecode(path), framework="np")
 
 
 def _check_state(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -230,11 +244,37 @@ def _typed_errors(name: str, corrupt: type[Exception]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"load: {name!r} cannot be read: {error}") from error
+        raise DataError(f"load: {name!r} cannot be read: {_reason(error)}") from error
     except (corrupt, ValueError) as error:
+        other = _other_format(name)
+        if other is not None:
+            raise DataError(
+                f"load: {name!r} is no safetensors file but {other}; load it there and write it "
+                "anew, for instance safetensors.torch.save_file(state_dict, path)"
+            ) from error
         raise DataError(
             f"load: {name!r} is truncated, corrupt or not a safetensors file: {error}"
         ) from error
+
+
+def _other_format(name: str) -> str | None:
+    """Return what a file that could not be read is, where its first bytes say so."""
+    try:
+        with open(name, "rb") as file:
+            first = file.read(8)
+    except (OSError, ValueError):
+        return None
+    if first.startswith(b"PK\x03\x04"):
+        return "a zip archive, as torch.save (.pt, .pth) and numpy.savez write"
+    # Here a safetensors file has zeros: its header is shorter than four gigabytes.
+    if first.startswith(b"\x80") and any(first[4:]):
+        return "a pickle, as an old torch.save (.pt, .pth) writes"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong without the path, which the message has already."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _safetensors(module: str) -> Any:

@@ -95,15 +95,16 @@ class Shifted:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Start an epoch; its order and moves are drawn now."""
         batches = iter(self.loader)
-        dataset = self.loader.dataset
-        draws = self.loader.generator.numpy().integers(0, 2 * self.most + 1, (2, len(dataset)))
-        return self._epoch(batches, to_device(draws, dataset.device))
+        shape = 2, len(self.loader.dataset)
+        draws = self.loader.generator.numpy().integers(0, 2 * self.most + 1, shape)
+        return self._epoch(batches, draws)
 
     def _epoch(
         self, batches: Iterator[tuple[Tensor, Tensor]], corners: Array
     ) -> Iterator[tuple[Tensor, Tensor]]:
         start = 0
         for images, others in batches:
+            corners = to_device(corners, images.device)
             stop = start + len(images)
             with device_guard(images.data):
                 moved = _cut(images.data, self.most, corners[:, start:stop])

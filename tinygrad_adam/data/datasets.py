@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from ..device import Array, device_guard
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..packages import needed
+from .dataset import in_short
 from .idx import as_path, read_idx
 
 __all__ = [
-    "Split", "breast_cancer", "linear_regression", "load_mnist_folder", "mnist", "normalize_images",
+    "Pair", "Split", "breast_cancer", "linear_regression", "load_mnist_folder", "mnist",
+    "normalize_images",
 ]  # fmt: skip
 
 _BUNDLED = Path(__file__).parent / "_bundled" / "mnist.npz"
@@ -34,14 +36,24 @@ _BUNDLED_CONTENT = {
 }
 
 
+class Pair(NamedTuple):
+    """Inputs and targets, equally long; shown by their types and shapes."""
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+
+    def __repr__(self) -> str:
+        return f"Pair(inputs={in_short(self.inputs)}, targets={in_short(self.targets)})"
+
+
 class Split(NamedTuple):
     """A data set in two parts, each a pair (inputs, targets).
 
     Unpacks as ``(x_train, y_train), (x_test, y_test) = split``.
     """
 
-    train: tuple[NDArray[Any], NDArray[Any]]
-    test: tuple[NDArray[Any], NDArray[Any]]
+    train: Pair
+    test: Pair
 
 
 # --- MNIST --------------------------------------------------------------------------------------
@@ -75,6 +87,8 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Split:
 
     Examples
     --------
+    >>> mnist().test
+    Pair(inputs=uint8 (2000, 28, 28), targets=int64 (2000,))
     >>> (x, y), (x_test, y_test) = mnist()
     >>> x.shape, x.dtype, y[:5]
     ((10000, 28, 28), dtype('uint8'), array([5, 0, 4, 1, 9]))
@@ -186,9 +200,7 @@ def _find(folder: Path, stem: str, suffix: str) -> Path:
     raise DataError(f"no such file: {folder / names[0]}; expected one of {', '.join(names)}")
 
 
-def _checked_pair(
-    images: NDArray[Any], labels: NDArray[Any], where: str
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _checked_pair(images: NDArray[Any], labels: NDArray[Any], where: str) -> Pair:
     for what, array, ndim in (("images", images, 3), ("labels", labels, 1)):
         if array.dtype != np.uint8 or array.ndim != ndim:
             raise DataError(
@@ -199,7 +211,7 @@ def _checked_pair(
         raise DataError(f"{where}: {len(images)} images but {len(labels)} labels")
     if (labels > 9).any():
         raise DataError(f"{where}: labels must be 0 to 9, got a {labels.max()}")
-    return images, labels.astype(np.int64)
+    return Pair(images, labels.astype(np.int64))
 
 
 def normalize_images(images: Array) -> Array:
@@ -308,10 +320,11 @@ def breast_cancer(test_size: float = 0.2, seed: int = 42, *, leaky: bool = False
         x, y, test_size=test_size, random_state=seed
     )
     scaler = preprocessing.StandardScaler().fit(x if leaky else x_train)
-    return Split((scaler.transform(x_train), y_train), (scaler.transform(x_test), y_test))
+    train, test = Pair(scaler.transform(x_train), y_train), Pair(scaler.transform(x_test), y_test)
+    return Split(train, test)
 
 
-def linear_regression() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def linear_regression() -> Pair:
     """Return a made-up linear regression: 20 standardised features, noise of deviation 0.1.
 
     ``make_regression(1000, 20, noise=0.1, random_state=42)`` of scikit-learn; 10 of the 20
@@ -319,9 +332,8 @@ def linear_regression() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
     Returns
     -------
-    x : numpy.ndarray
-        float64 (1000, 20), each column of mean 0 and deviation 1.
-    y : numpy.ndarray
+    Pair
+        ``inputs``, float64 (1000, 20), each column of mean 0 and deviation 1; and ``targets``,
         float64 (1000, 1).
 
     Raises
@@ -337,4 +349,4 @@ def linear_regression() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
     datasets, preprocessing = _sklearn("linear_regression", "datasets", "preprocessing")
     x, y = datasets.make_regression(n_samples=1000, n_features=20, noise=0.1, random_state=42)
-    return preprocessing.StandardScaler().fit_transform(x), y.reshape(-1, 1)
+    return Pair(preprocessing.StandardScaler().fit_transform(x), y.reshape(-1, 1))

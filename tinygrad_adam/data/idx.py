@@ -15,12 +15,13 @@ import math
 import os
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, DataError
+from ..files import check_regular
 
 __all__ = ["read_idx"]
 
@@ -40,26 +41,28 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Return the content of `path`, decompressed when it starts as a gzip file does."""
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"no such file: {path}; expected an IDX file, gzipped or not") from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:  # a null character
-        raise DataError(f"cannot read {str(path)!r}: {error}") from error
-    # The first bytes decide, not the name: some browsers unpack a .gz and keep its name.
-    if not raw.startswith(_GZIP_MAGIC):
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} ({len(raw)} bytes) is a corrupt or truncated gzip file: {error}; "
-            "download it again"
-        ) from error
+class _Content:
+    """The bytes of a file, unpacked if it is a gzip file; read as far as is asked for."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path, self._size = path, os.fstat(file.fileno()).st_size
+        # The first bytes decide, not the name: some browsers unpack a .gz and keep its name.
+        self._packed = file.read(2) == _GZIP_MAGIC
+        file.seek(0)
+        self._file: Any = gzip.GzipFile(fileobj=file) if self._packed else file
+        self.bytes = bytearray()
+
+    def read(self, size: int) -> None:
+        """Have `size` bytes, or all there are if these are fewer."""
+        try:
+            # In pieces: memory grows with what is there, not with what a header promises.
+            while piece := self._file.read(min(size - len(self.bytes), 1 << 20)):
+                self.bytes += piece
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{self._path} ({self._size} bytes) is a corrupt or truncated gzip file: {error}; "
+                "download it again"
+            ) from error
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -81,8 +84,9 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     ArgumentError
         If `path` is no path.
     DataError
-        If the file is missing, is not IDX, has an unknown element type, is a broken gzip file, or
-        holds fewer or more bytes than its header states.
+        If the file is missing, no regular file, or not IDX, has an unknown element type, is a
+        broken gzip file, or holds fewer or more bytes than its header states.  No more of it is
+        unpacked than that.
 
     Examples
     --------
@@ -94,35 +98,59 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     array([5, 0], dtype=uint8)
     """
     path = as_path(path)
-    content = _read_bytes(path)
-    if len(content) < 4:
-        raise DataError(f"{path} is not an IDX file: expected at least 4 bytes, got {len(content)}")
-    zeros, code, ndim = content[:2], content[2], content[3]
-    if zeros != b"\x00\x00":
+    try:
+        check_regular(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    try:
+        with path.open("rb") as file:
+            return _parsed(path, _Content(path, file))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"no such file: {path}; expected an IDX file, gzipped or not")
+    if not isinstance(error, OSError):  # a null character
+        return DataError(f"cannot read {str(path)!r}: {error}")
+    return DataError(f"cannot read {path}: {error.strerror or error}")
+
+
+def _parsed(path: Path, content: _Content) -> NDArray[Any]:
+    content.read(4)
+    start = bytes(content.bytes)
+    if len(start) < 4:
+        raise DataError(f"{path} is not an IDX file: expected at least 4 bytes, got {len(start)}")
+    code, ndim = start[2], start[3]
+    if start[:2] != b"\x00\x00":
         raise DataError(
-            f"{path} is not an IDX file: expected it to start with 00 00, "
-            f"got {content[:4].hex(' ')}"
+            f"{path} is not an IDX file: expected it to start with 00 00, got {start.hex(' ')}"
         )
     if code not in _ELEMENT_TYPES:
         known = ", ".join(f"0x{c:02x} ({t.newbyteorder('=')})" for c, t in _ELEMENT_TYPES.items())
         raise DataError(f"{path}: unknown IDX element type 0x{code:02x}; expected one of {known}")
-    start = 4 + 4 * ndim
-    if len(content) < start:
+    header = 4 + 4 * ndim
+    content.read(header)
+    if len(content.bytes) < header:
         raise DataError(
-            f"{path} is truncated: a header of {ndim} dimensions takes {start} bytes, "
-            f"got {len(content)}"
+            f"{path} is truncated: a header of {ndim} dimensions takes {header} bytes, "
+            f"got {len(content.bytes)}"
         )
     dtype = _ELEMENT_TYPES[code]
-    shape = tuple(np.frombuffer(content, ">u4", ndim, offset=4).tolist())
-    expected = start + math.prod(shape) * dtype.itemsize
-    if len(content) != expected:
-        problem = "is truncated" if len(content) < expected else "has trailing bytes"
+    shape = tuple(np.frombuffer(bytes(content.bytes), ">u4", ndim, offset=4).tolist())
+    expected = header + math.prod(shape) * dtype.itemsize
+    # One byte more tells a file that is too long: a gzip file may hold a thousand times its size.
+    content.read(expected + 1)
+    found = len(content.bytes)
+    if found != expected:
+        problem = "is truncated" if found < expected else "has trailing bytes"
         raise DataError(
             f"{path} {problem}: its header says shape {shape} of {dtype.newbyteorder('=')}, "
-            f"expected {expected} bytes, got {len(content)}"
+            f"expected {expected} bytes, got {found if found < expected else 'more'}"
         )
     try:
-        array = np.frombuffer(content, dtype, offset=start).reshape(shape)
+        array = np.frombuffer(content.bytes, dtype, offset=header).reshape(shape)
     except ValueError as error:  # more dimensions, or larger empty ones, than NumPy can hold
         raise DataError(f"{path}: NumPy cannot hold shape {shape}: {error}") from error
     return array.astype(dtype.newbyteorder("="))

@@ -60,6 +60,10 @@ class Mean:
             raise DataError("Mean: no sample was counted; was the loader empty, or used up?")
         return float(self._total.item()) / self._samples
 
+    def __repr__(self) -> str:
+        text = "nothing yet" if not self._samples else f"{self.read():.6g} of {self._samples}"
+        return f"Mean({text})"
+
 
 class Epoch:
     """What one pass over the training data gave; see `fit`.
@@ -79,6 +83,9 @@ class Epoch:
         self.number = number
         self.loss = Mean()
         self.metric = Mean()
+
+    def __repr__(self) -> str:
+        return f"Epoch({self.number}, loss={self.loss}, metric={self.metric})"
 
 
 def fit(
