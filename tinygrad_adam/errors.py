@@ -6,9 +6,9 @@ say what was wrong, give both sides, and say what to do instead.
 """
 
 __all__ = [
-    "ArgumentError", "DTypeError", "DataError", "DeviceError", "Diverged", "GraphError",
-    "GraphFreedError", "InPlaceError", "MissingPackageError", "ModuleError", "ModuleStateError",
-    "OutOfRangeError", "ShapeError", "StateDictError", "TinygradError",
+    "AnomalyError", "ArgumentError", "DTypeError", "DataError", "DeviceError", "Diverged",
+    "GraphError", "GraphFreedError", "InPlaceError", "MissingPackageError", "ModuleError",
+    "ModuleStateError", "OutOfRangeError", "ShapeError", "StateDictError", "TinygradError",
 ]  # fmt: skip
 
 
@@ -54,6 +54,21 @@ class GraphFreedError(GraphError):
 
 class InPlaceError(GraphError):
     """An in-place change that would make, or has made, a gradient wrong."""
+
+
+class AnomalyError(TinygradError, ArithmeticError):
+    """A NaN or an infinity, found by `detect_anomaly`.
+
+    Attributes
+    ----------
+    operation : str
+        The operation that made it, or whose derivative did; empty where it was none.
+    filename, lineno, source : str, int, str
+        The line that ran the operation.
+    """
+
+    operation = filename = source = ""
+    lineno = 0
 
 
 class ModuleError(TinygradError, TypeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from . import differentiate as _differentiate
@@ -13,10 +14,29 @@ from .registry import OPS, Op, op
 
 if TYPE_CHECKING:
     from ..types import Grad
+    from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 
 __all__ = [
-    "OPS", "Node", "Op", "apply", "backward", "enable_grad", "faster", "grad", "is_grad_enabled",
-    "no_grad", "op", "set_grad_enabled",
+    "OPS", "Node", "Op", "apply", "backward", "detect_anomaly", "enable_grad", "faster", "grad",
+    "is_anomaly_enabled", "is_grad_enabled", "no_grad", "op", "set_detect_anomaly",
+    "set_grad_enabled",
 ]  # fmt: skip
 
 grad: Grad = _differentiate.grad
+
+# Read at their first use, from these files: plain training needs none of them.
+_LATER = {
+    "detect_anomaly": "anomaly",
+    "is_anomaly_enabled": "anomaly",
+    "set_detect_anomaly": "anomaly",
+}
+
+if not TYPE_CHECKING:  # a type checker would take any name for known
+
+    def __getattr__(name: str) -> object:
+        if name in _LATER:
+            return getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return __all__

@@ -15,7 +15,7 @@ import numpy as np
 from .. import device
 from ..errors import DTypeError, GraphError, GraphFreedError, InPlaceError, ShapeError
 from .engine import Key, Way, plan, walk
-from .explain import mixed_devices
+from .explain import mixed_devices, recorded_at
 from .graph import Node, Variable, variable
 from .memory import LAST_CHANGE, change_time, changed
 from .mode import recording
@@ -260,12 +260,13 @@ def _spent(node: Node) -> GraphError:
         return GraphFreedError(
             f"backward through {node.op.name} {node.shape} a second time: the arrays it saved "
             "were freed by the first pass; pass retain_graph=True to the first one, or run "
-            "the forward pass again"
+            "the forward pass again" + recorded_at(node.plan)
         )
     return InPlaceError(
         f"backward through {node.op.name} {node.shape}: "
         f"changed in place since the forward pass used it: {', '.join(_stale(node))}; "
         "change a clone() instead, or run the forward pass again before backward"
+        + recorded_at(node.plan)
     )
 
 

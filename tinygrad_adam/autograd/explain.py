@@ -9,7 +9,7 @@ from .. import errors
 from ..device import device_of
 from .registry import Op
 
-__all__ = ["explained", "mixed_devices"]
+__all__ = ["explained", "mixed_devices", "recorded_at"]
 
 
 def _describe(value: Any) -> str:
@@ -34,6 +34,12 @@ _KINDS: tuple[tuple[type[Exception], type[errors.TinygradError]], ...] = (
     (OverflowError, errors.ArgumentError),
     (Exception, errors.ShapeError),
 )
+
+
+def recorded_at(plan: Any) -> str:
+    """Return which line recorded the node of `plan`, if `detect_anomaly` was on then."""
+    where = getattr(plan, "where", None)
+    return "" if where is None else f"\n  recorded at {where}"
 
 
 def explained(operation: Op, values: Sequence[Any], error: Exception) -> errors.TinygradError:

@@ -17,7 +17,7 @@ from ..device import Array, array_module
 from .graph import apply
 from .registry import find
 
-__all__ = ["ON_NUMPY", "ON_TENSORS", "on_arrays"]
+__all__ = ["ON_MODULES", "ON_NUMPY", "ON_TENSORS", "on_arrays"]
 
 
 class ArrayVocabulary:
@@ -49,7 +49,7 @@ class TensorVocabulary:
 
 ON_TENSORS = TensorVocabulary()
 ON_NUMPY = ArrayVocabulary(np)
-_on_modules: dict[str, ArrayVocabulary] = {"numpy": ON_NUMPY}
+ON_MODULES: dict[str, ArrayVocabulary] = {"numpy": ON_NUMPY}
 
 
 def on_arrays(array: Array) -> ArrayVocabulary:
@@ -57,7 +57,7 @@ def on_arrays(array: Array) -> ArrayVocabulary:
     if isinstance(array, (np.ndarray, np.generic)):
         return ON_NUMPY
     xp = array_module(array)
-    found = _on_modules.get(xp.__name__)
+    found = ON_MODULES.get(xp.__name__)
     if found is None or found.xp is not xp:
-        found = _on_modules[xp.__name__] = ArrayVocabulary(xp)
+        found = ON_MODULES[xp.__name__] = ArrayVocabulary(xp)
     return found
