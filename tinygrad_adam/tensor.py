@@ -29,6 +29,7 @@ from .ops.linear import matmul
 from .ops.move import cast, moved
 
 if TYPE_CHECKING:
+    from .autograd.picture import Graph
     from .types import DeviceLike, DTypeLike, Operand, Shape, Size, Tensors
 
 __all__ = ["RemovableHandle", "Tensor"]
@@ -284,6 +285,25 @@ class Tensor(Variable):
         """
         keep = create_graph if retain_graph is None else retain_graph
         differentiate.backward([self], [gradient], inputs, keep, create_graph)
+
+    def graph(self, names: Any = None, limit: _builtin_int | None = 200) -> Graph:
+        """Return a picture of how this tensor was made; see `autograd.Graph`.
+
+        Parameters
+        ----------
+        names : Module, mapping or iterable of (str, Tensor), optional
+            What to call parameters and other tensors.
+        limit : int or None
+            How many operations to show, the newest; None for all.
+
+        Returns
+        -------
+        Graph
+            With `text`, which is also its ``str``, `mermaid`, `dot` and `svg`; a notebook shows it.
+        """
+        from .autograd.picture import Graph
+
+        return Graph(self, names, limit)
 
     def detach(self) -> Tensor:
         """Return a tensor on the same memory that gradients do not flow through."""

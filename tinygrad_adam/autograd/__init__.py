@@ -15,10 +15,11 @@ from .registry import OPS, Op, op
 if TYPE_CHECKING:
     from ..types import Grad
     from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+    from .picture import Graph
 
 __all__ = [
-    "OPS", "Node", "Op", "apply", "backward", "detect_anomaly", "enable_grad", "faster", "grad",
-    "is_anomaly_enabled", "is_grad_enabled", "no_grad", "op", "set_detect_anomaly",
+    "Graph", "Node", "OPS", "Op", "apply", "backward", "detect_anomaly", "enable_grad", "faster",
+    "grad", "is_anomaly_enabled", "is_grad_enabled", "no_grad", "op", "set_detect_anomaly",
     "set_grad_enabled",
 ]  # fmt: skip
 
@@ -26,6 +27,7 @@ grad: Grad = _differentiate.grad
 
 # Read at their first use, from these files: plain training needs none of them.
 _LATER = {
+    "Graph": "picture",
     "detect_anomaly": "anomaly",
     "is_anomaly_enabled": "anomaly",
     "set_detect_anomaly": "anomaly",
