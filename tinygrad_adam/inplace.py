@@ -1,9 +1,6 @@
-"""Changing tensors in place: assignment to parts, ``+=`` and its kin, `copy_` and `fill_`.
+"""Changing tensors in place: ``+=`` and its kin, `copy_`, `fill_` and `zero_`.
 
-All of them end in `ops.index.setitem`, which checks, records and writes.  What is added here is who
-else follows.  A part of a tensor, made by indexing it, lies in the same memory, so when either is
-written to while gradients are recorded, both get new nodes: the whole that of the assignment, the
-part that of reading it again.
+All of them end in `ops.index.setitem`, which checks, writes and records.
 """
 
 from __future__ import annotations
@@ -13,72 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .autograd.graph import Node, Variable, variable
-from .autograd.memory import part_of, parts_of, take_over
+from .autograd.graph import Variable, variable
 from .device import array_module, device_guard
 from .dtypes import kind
 from .errors import DTypeError, ShapeError
 from .ops import elementwise as ew
 from .ops.arguments import reaches, recorded
-from .ops.index import getitem, setitem
+from .ops.index import setitem
 from .ops.move import cast
-from .ops.shape import expand
 
 if TYPE_CHECKING:
     from .tensor import Tensor
-    from .types import Data, IndexLike, Operand
+    from .types import Data, Operand
 
 __all__ = [
-    "add_", "assign_item", "copy_", "div_", "fill_", "mul_", "pow_", "sub_", "update", "zero_",
+    "add_", "copy_", "div_", "fill_", "mul_", "pow_", "sub_", "update", "zero_",
 ]  # fmt: skip
-
-
-def assign_item(t: Tensor, index: IndexLike, value: Operand) -> None:
-    """Write `value` into the part of `t` at `index`; see `ops.index.setitem`."""
-    if isinstance(value, Variable) and value._aliases is not None:
-        # ``x[index] += v`` is ``part = x[index]; part += v; x[index] = part``: done already.
-        origin = part_of(value)
-        if origin is not None and origin[0] is t and _same_index(origin[1], index):
-            return
-    _assign(t, index, value, "setitem")
-
-
-def _assign(t: Tensor, index: Any, value: Any, name: str, node: Node | None = None) -> None:
-    """Assign to a part of this tensor, whose live parts then are parts of the result.
-
-    With a `node`, which made `value`, all of the tensor is assigned to.
-    """
-    parts = parts_of(t) if recorded(t, value) else None
-    if not parts:
-        setitem(t, index, value, name)
-    else:
-        # They follow below, so they are no obstacle.
-        aliases, t._aliases = t._aliases, None
-        try:
-            setitem(t, index, value, name)
-        finally:
-            t._aliases = aliases
-    if node is not None:
-        take_over(t, node)
-    for part, where in parts or ():
-        take_over(part, getitem(t, where)._node)
-
-
-def _replace(t: Tensor, name: str, value: Any) -> Tensor:
-    """Write `value` over all elements.
-
-    A recorded `value` fits and is known to nobody else; gradients then go to its node alone,
-    since nothing of the old value remains.
-    """
-    recording = recorded(t, value)
-    node = value._node if recording and isinstance(value, Variable) else None
-    origin = part_of(t) if recording else None
-    if origin is not None:
-        base, index = origin
-        _assign(base, index, value, name)
-    else:
-        _assign(t, ..., value, name, node)
-    return t
 
 
 def update(t: Tensor, name: str, function: Callable[[Any, Any], Any], other: Any) -> Tensor:
@@ -99,7 +46,9 @@ def update(t: Tensor, name: str, function: Callable[[Any, Any], Any], other: Any
             f"{name}: the result has shape {new.shape}, which does not go into {t.shape}; "
             "write x = x + y to get a new tensor"
         )
-    return _replace(t, name, cast(new, t._data.dtype))
+    new = cast(new, t._data.dtype)
+    setitem(t, ..., new, name, new._node)
+    return t
 
 
 def add_(t: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
@@ -123,8 +72,8 @@ def add_(t: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
     Raises
     ------
     InPlaceError
-        While gradients are recorded: if this is a leaf that requires one, or shares its
-        memory with a tensor that is neither a slice of it nor what it is a slice of.
+        While gradients are recorded: if this is a leaf that requires one or a view of such a
+        leaf, or a view made while they were not.  At any time: if it is a read-only view.
     DTypeError
         If the result is floating and this tensor is not.
     ShapeError
@@ -178,8 +127,8 @@ def copy_(t: Tensor, source: Data) -> Tensor:
     DTypeError
         If `source` holds anything but numbers.
     InPlaceError
-        While gradients are recorded: if this is a leaf that requires one, or shares its
-        memory with a tensor that is neither a slice of it nor what it is a slice of.
+        While gradients are recorded: if this is a leaf that requires one or a view of such a
+        leaf, or a view made while they were not.  At any time: if it is a read-only view.
     """
     if not isinstance(source, Variable):
         try:
@@ -190,13 +139,6 @@ def copy_(t: Tensor, source: Data) -> Tensor:
     if not reaches(source._data.shape, t.shape):
         raise ShapeError(f"copy_: source {source._data.shape} does not fit into {t.shape}")
     return _take(t, "copy_", source)
-
-
-def _take(t: Tensor, name: str, source: Any) -> Tensor:
-    source = cast(source.to(t.device), t._data.dtype)
-    if recorded(source):
-        source = ew.clone(expand(source, t.shape))
-    return _replace(t, name, source)
 
 
 def fill_(t: Tensor, value: Operand) -> Tensor:
@@ -212,17 +154,15 @@ def zero_(t: Tensor) -> Tensor:
 def _fill(t: Tensor, name: str, value: Any) -> Tensor:
     if getattr(value, "ndim", 0) or isinstance(value, (list, tuple)):
         raise ShapeError(f"{name}: the value must be one number, got {value!r:.80}")
-    return _take(t, name, value) if isinstance(value, Variable) else _replace(t, name, value)
+    return _take(t, name, value)
 
 
-def _same_index(part: tuple[Any, ...], index: Any) -> bool:
-    """Whether `index` says what the index of a view does, in the same words."""
-    items = index if isinstance(index, tuple) else (index,)
-    plain = all(i is None or isinstance(i, _PLAIN) for i in items)
-    return plain and part in (items, (*items, ...))
-
-
-_PLAIN = (int, slice, type(...))
+def _take(t: Tensor, name: str, value: Any) -> Tensor:
+    """Write `value` over all elements, cast to their type if it is a Tensor."""
+    if isinstance(value, Variable):
+        value = cast(value.to(t.device), t._data.dtype)  # type: ignore[attr-defined]
+    setitem(t, ..., value, name)
+    return t
 
 
 def _scaled(name: str, other: Any, alpha: Any) -> Any:

@@ -14,17 +14,17 @@ import numpy as np
 
 from .autograd import differentiate
 from .autograd.graph import Node, Variable, variable
-from .autograd.memory import changed, link
+from .autograd.memory import changed, leave
 from .device import Array, Device, device_of
 from .dtypes import element_type, kind
 from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
-from .inplace import add_, assign_item, copy_, div_, fill_, mul_, pow_, sub_, update, zero_
+from .inplace import add_, copy_, div_, fill_, mul_, pow_, sub_, update, zero_
 from .ops import arguments, join
 from .ops import elementwise as ew
 from .ops import reduce as red
 from .ops import shape as shp
 from .ops import softmax as sft
-from .ops.index import gather, getitem
+from .ops.index import gather, getitem, setitem
 from .ops.linear import matmul
 from .ops.move import cast, moved
 
@@ -117,7 +117,7 @@ class Tensor(Variable):
         self._grad = None
         self._node = None
         self._requires_grad = False
-        self._aliases = None
+        self._family = None
         self._hooks = None
         if requires_grad:
             self.requires_grad_()
@@ -135,12 +135,10 @@ class Tensor(Variable):
         if not hasattr(new, "dtype"):
             raise DTypeError(f"data must be an array or a Tensor, got {type(value).__name__}")
         kind(new.dtype)
-        # Graphs that saved the old array must notice; tensors still on it are no longer aliases.
+        # Graphs that saved the old array must notice; tensors still on it are on their own.
         changed(self)
+        leave(self, variable(self._data, self._node))
         self._data = np.asarray(new) if isinstance(new, np.generic) else new
-        if self._aliases is not None:
-            self._aliases.pop(id(self), None)
-            self._aliases = None
 
     @property
     def grad(self) -> Tensor | None:
@@ -307,9 +305,7 @@ class Tensor(Variable):
 
     def detach(self) -> Tensor:
         """Return a tensor on the same memory that gradients do not flow through."""
-        out: Tensor = variable(self._data)
-        link(self, out)
-        return out
+        return variable(self._data)
 
     def retain_grad(self) -> None:
         """Have `backward` fill `grad` of this tensor although it is not a leaf."""
@@ -504,7 +500,7 @@ class Tensor(Variable):
         return _builtin_bool((self == value).any())
 
     __getitem__ = getitem
-    __setitem__ = assign_item
+    __setitem__ = setitem
 
     # --- in place ---
 
@@ -705,7 +701,6 @@ class Tensor(Variable):
         new = _rebuilt(*parts)
         if attributes:
             new.__dict__.update(attributes)
-        link(self, new)  # the memory is the same
         return new
 
 

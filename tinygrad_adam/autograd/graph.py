@@ -17,7 +17,7 @@ from numpy import ndarray
 from ..device import Array, array_module, device_of
 from ..errors import TinygradError
 from .explain import explained, mixed_devices
-from .memory import CLOCK, share
+from .memory import CLOCK, Path, share
 from .mode import mode
 from .registry import Bound, Op, Plan
 
@@ -32,13 +32,13 @@ NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 class Variable:
     """The part of a tensor that the graph knows: an array, its gradient, and its node.
 
-    `Tensor` adds the operators and methods.  `_aliases` finds the tensors on the same memory.
+    `Tensor` adds the operators and methods.  `_family` finds the tensors on the same memory.
     """
 
     __slots__ = (
         "__weakref__",
-        "_aliases",
         "_data",
+        "_family",
         "_grad",
         "_hooks",
         "_node",
@@ -51,7 +51,7 @@ class Variable:
     _grad: Any
     _node: Node | None
     _requires_grad: bool
-    _aliases: dict[int, weakref.ref[Variable]] | None
+    _family: list[weakref.ref[Variable]] | tuple[Variable, Path | None] | None
     _hooks: dict[object, Callable[[Any], Any]] | None
 
 
@@ -67,7 +67,7 @@ def variable(data: Array, node: Node | None = None) -> Tensor:
     t._grad = None
     t._node = node
     t._requires_grad = False
-    t._aliases = None
+    t._family = None
     t._hooks = None
     return t
 
@@ -153,7 +153,7 @@ def apply(operation: Op, inputs: Sequence[Any], params: Mapping[str, Any] = NO_P
         raise explained(operation, values, error) from error
     out = variable(y)
     if operation.view:
-        share(inputs[0], out, params.get("part") if mode.recording else None)
+        share(inputs[0], out, operation.name, params, mode.recording)
     if mode.recording and y.dtype.kind == "f":  # integers and booleans do not vary smoothly
         record(bound, inputs, values, params, out)
     return out

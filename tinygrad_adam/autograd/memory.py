@@ -1,8 +1,11 @@
-"""Memory that several tensors share: its changes, views, and which tensor is which part of another.
+"""Memory that several tensors share: when it was changed, and which tensor is a view of which.
 
 Nodes and changes in place count the time.  Memory is known by the array that owns it, so every view
 of it is seen to change with it; a node that saved an array which changed later was recorded before
-the change.  In a register (`Variable._aliases`) tensors on the same memory find each other.
+the change.
+
+Tensors whose gradients follow each other are a family (`Variable._family`): a base knows its views,
+weakly, and a view its base and the path of operations that leads from there.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
     from .graph import Node, Variable
 
 __all__ = [
-    "CLOCK", "LAST_CHANGE", "change_time", "changed", "link", "other_aliases", "part_of",
-    "parts_of", "share", "take_over",
+    "CLOCK", "LAST_CHANGE", "Path", "change_time", "changed", "follow", "leave", "origin", "share",
+    "take_over", "views_of",
 ]  # fmt: skip
 
 
@@ -65,42 +68,58 @@ def change_time(array: Array) -> int:
     return 0 if change is None else change.time
 
 
-class Part(weakref.ref["Variable"]):
-    """A weak reference to a view that knows of which tensor it is which part.
+# The steps from a tensor to a view of it: names of operations, and their settings.
+Path = tuple[tuple[str, Any], ...]
 
-    Views made while nothing is recorded are no parts: gradients are not to follow them.
+
+def share(source: Variable, view: Variable, name: str, settings: Any, recording: bool) -> None:
+    """Note which tensor `view` is a view of, if the operation has not copied `source`.
+
+    A view of a view is one of the same base.  One made while nothing is recorded has no path:
+    gradients are not to follow it.
     """
-
-    __slots__ = ("base", "index")
-
-    base: weakref.ref[Variable]
-    index: Any
-
-
-def share(base: Variable, view: Variable, index: Any) -> None:
-    """Note that `view` lies in the memory of `base`, if it does (a reshape may have copied)."""
-    if array_module(base._data).may_share_memory(base._data, view._data):
-        link(base, view, index)
-
-
-def link(base: Variable, view: Variable, index: Any = None) -> None:
-    """Let two tensors on the same memory know of each other.
-
-    With an `index`, `view` is that part of `base`.
-    """
-    aliases = base._aliases
-    if aliases is None:
-        aliases = base._aliases = {id(base): weakref.ref(base)}
-    n = len(aliases)
+    if not array_module(source._data).may_share_memory(source._data, view._data):
+        return
+    base, path = origin(source)
+    if path is None or not recording:
+        view._family = base, None
+        return
+    view._family = base, (*path, (name, settings))
+    views: Any = base._family
+    if views is None:
+        views = base._family = []
+    n = len(views)
     if n >= 16 and n & (n - 1) == 0:  # at each doubling, so that it costs little per view
-        for key in [key for key, ref in aliases.items() if ref() is None]:
-            del aliases[key]
-    if index is None:
-        aliases[id(view)] = weakref.ref(view)
-    else:
-        part = aliases[id(view)] = Part(view)
-        part.base, part.index = weakref.ref(base), index
-    view._aliases = aliases
+        views[:] = [ref for ref in views if ref() is not None]
+    views.append(weakref.ref(view))
+
+
+def origin(t: Variable) -> tuple[Variable, Path | None]:
+    """Return the tensor that `t` is a view of, maybe itself, and the path that leads from there."""
+    return t._family if isinstance(t._family, tuple) else (t, ())
+
+
+def follow(F: Any, x: Any, path: Path) -> Any:
+    """Return what `path` leads to from `x`."""
+    for name, settings in path:
+        x = getattr(F, name)(x, **settings)
+    return x
+
+
+def views_of(base: Variable) -> list[tuple[Variable, Path]]:
+    """Return the live views of `base`, and the paths that lead there."""
+    refs = base._family if isinstance(base._family, list) else ()
+    found = [(view, origin(view)) for ref in refs if (view := ref()) is not None]
+    # a view whose data was replaced is none any more
+    return [(view, path) for view, (whose, path) in found if whose is base and path is not None]
+
+
+def leave(t: Variable, stand_in: Variable) -> None:
+    """Note that `t` gets another memory; `stand_in` takes its place as the base of its views."""
+    for view, path in views_of(t):
+        view._family = stand_in, path
+        stand_in._family = t._family
+    t._family = None
 
 
 def take_over(t: Variable, node: Node | None) -> None:
@@ -111,31 +130,3 @@ def take_over(t: Variable, node: Node | None) -> None:
         if node is not None:
             node.keeper = keeper
     t._node = node
-
-
-def part_of(t: Variable) -> tuple[Any, Any] | None:
-    """Return the tensor that `t` is a view of and the index of the part, if it is one."""
-    ref = (t._aliases or {}).get(id(t))
-    if not isinstance(ref, Part):
-        return None
-    base = ref.base()
-    # a tensor whose data was replaced has left its aliases
-    return None if base is None or base._aliases is not t._aliases else (base, ref.index)
-
-
-def parts_of(t: Variable) -> list[tuple[Any, Any]] | None:
-    """Return the live parts of `t` and their indices; None if more than they shares its memory."""
-    parts: list[tuple[Any, Any]] = []
-    for ref in list((t._aliases or {}).values()):
-        other = ref()
-        if other is not None and other is not t:
-            if not isinstance(ref, Part) or ref.base() is not t:
-                return None
-            parts.append((other, ref.index))
-    return parts
-
-
-def other_aliases(t: Variable) -> list[Variable]:
-    """Live tensors, other than `t` itself, on the memory of `t`."""
-    refs = list((t._aliases or {}).values())
-    return [other for r in refs if (other := r()) is not None and other is not t]

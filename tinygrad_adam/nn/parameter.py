@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd.memory import link
 from ..creation import as_tensor
 from ..tensor import Tensor
 
@@ -40,11 +39,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        source = as_tensor(data)
-        super().__init__(source.data, requires_grad)
-        if source is data:
-            # Same memory: a change through the other tensor must be noticed in our graphs.
-            link(source, self)
+        super().__init__(as_tensor(data).data, requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

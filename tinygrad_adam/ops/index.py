@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..autograd.explain import mixed_devices
-from ..autograd.graph import Variable, apply, variable
-from ..autograd.memory import changed, other_aliases, take_over
-from ..autograd.registry import op
+from ..autograd.graph import Node, Variable, apply, record, variable
+from ..autograd.memory import Path, changed, follow, origin, take_over, views_of
+from ..autograd.registry import find, op
+from ..autograd.vocabulary import ON_TENSORS
 from ..device import (
     Array,
     array_module,
@@ -36,7 +37,7 @@ from .shape import reshape
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
-    from ..types import IndexLike
+    from ..types import IndexLike, Operand
 
 __all__ = ["gather", "one_hot"]
 
@@ -224,9 +225,16 @@ def getitem(input: Tensor, index: IndexLike) -> Tensor:
 # --- index assignment ---------------------------------------------------------------------------
 
 
-def _overwritten(xp: Any, x: Array, v: Any, *, part: Index, places: Index) -> Array:
-    y = xp.array(x)  # a 0-d gradient may be a NumPy scalar, whose copy() takes no assignment
-    view = y[part]
+def _overwritten(xp: Any, x: Array, v: Any, *, path: Path, part: Index, places: Index) -> Array:
+    """Return a copy of `x` with `v` at the index of what `path` leads to."""
+    y = xp.array(x, order="C" if path else "K")  # in C order every single step leads to a view
+    if path:
+        (name, settings), *rest = path
+        view = find(name).forward(xp, y, **settings)
+        v = _overwritten(xp, view, v, path=tuple(rest), part=part, places=places)
+        places = ()
+    else:
+        view = y[part]
     view[places or ...] = v
     return y
 
@@ -234,16 +242,19 @@ def _overwritten(xp: Any, x: Array, v: Any, *, part: Index, places: Index) -> Ar
 SETITEM = op(
     "setitem",
     _overwritten,
-    x=lambda F, g, part, places: F.setitem(g, 0.0, part=part, places=places),
-    v=lambda F, g, part, places: F.getitem(g, part=part, places=places),
+    x=lambda F, g, path, part, places: F.setitem(g, 0.0, path=path, part=part, places=places),
+    v=lambda F, g, path, part, places: F.getitem(follow(F, g, path), part=part, places=places),
 )
 
 
-def setitem(input: Tensor, index: Any, value: Any, name: str = "setitem") -> None:
+def setitem(
+    input: Tensor, index: IndexLike, value: Operand, name: str = "setitem", node: Node | None = None
+) -> None:
     """Write `value` into `input` at `index`, in place; gradients follow.
 
-    What was there before gets no gradient any more, and `value` gets that of its place.  Where the
-    index names one place twice, which value stays is not defined.
+    What was there before gets no gradient any more, and `value` gets that of its place.  Writing to
+    a view is writing to its base: both, and all other views of it, are then results of the
+    assignment.  Where the index names one place twice, which value stays is not defined.
 
     Parameters
     ----------
@@ -255,13 +266,14 @@ def setitem(input: Tensor, index: Any, value: Any, name: str = "setitem") -> Non
         Broadcast to the indexed part, and cast to the element type of `input`.
     name : str
         What the errors call this.
+    node : Node, optional
+        What made `value`, where nothing remains of `input` beside it.
 
     Raises
     ------
     InPlaceError
-        If `input` is a leaf that requires a gradient, or shares its memory with another tensor
-        while gradients are recorded.  (Parts of it, made by indexing, are no obstacle to
-        ``input[index] = value``: their gradients follow.)
+        While gradients are recorded: if `input` is a leaf that requires one or a view of such a
+        leaf, or a view made while they were not.  At any time: if it is a read-only view.
     ShapeError, OutOfRangeError, DTypeError
         If value or index does not fit.  Nothing is written then.
 
@@ -275,7 +287,7 @@ def setitem(input: Tensor, index: Any, value: Any, name: str = "setitem") -> Non
     """
     data = input._data
     part, places = _resolved(index, data, name)
-    v = value
+    v: Any = value
     if not isinstance(v, Variable):
         v = variable(v if hasattr(v, "dtype") else _value(name, v, data.dtype))
     if v._data.ndim == 0 and device_of(v._data) != device_of(data):
@@ -287,18 +299,26 @@ def setitem(input: Tensor, index: Any, value: Any, name: str = "setitem") -> Non
             f"{name}: {v._data.dtype} values do not go into a {data.dtype} tensor; "
             "convert one side first"
         )
-    recording = recorded(input, v)
-    if recording:
-        if input._requires_grad and input._node is None:
+    base, path = origin(input)
+    if recording := recorded(input, base, v):
+        if any(t._requires_grad and t._node is None for t in (input, base)):
             raise InPlaceError(
-                f"{name}: a leaf tensor that requires a gradient cannot be changed in place while "
-                "gradients are recorded; do it under no_grad(), or assign into a clone()"
+                f"{name}: a leaf tensor that requires a gradient, or a view of it, cannot be "
+                "changed in place while gradients are recorded; do it under no_grad(), or to a "
+                "clone()"
             )
-        if other_aliases(input):
+        if path is None:
             raise InPlaceError(
-                f"{name}: this {data.shape} tensor shares its memory with another tensor, whose "
-                "gradient would become wrong; assign into a clone(), or under no_grad()"
+                f"{name}: this {data.shape} tensor is a view that was made under no_grad(), which "
+                "gradients do not follow; make it while they are recorded, or use a clone()"
             )
+        whose, way = origin(v)
+        if (
+            not places
+            and whose is base
+            and way == (*path, ("getitem", {"part": part, "places": ()}))
+        ):
+            return  # ``x[i] += v`` is ``view = x[i]; view += v; x[i] = view``: done already
         v = cast(v, data.dtype)
     try:
         with device_guard(data):
@@ -314,10 +334,6 @@ def setitem(input: Tensor, index: Any, value: Any, name: str = "setitem") -> Non
         )
     if extra:
         v = reshape(v, shape[extra:])
-    node = None
-    if recording:
-        settings = {"part": part, "places": _kept(places, input, v)}
-        node = apply(SETITEM, (input, v), settings)._node
     if not is_writable(data):
         raise InPlaceError(
             f"{name}: this {data.shape} tensor is a read-only view (expand, broadcast_to); "
@@ -326,8 +342,15 @@ def setitem(input: Tensor, index: Any, value: Any, name: str = "setitem") -> Non
     with device_guard(data):
         view[places or ...] = v._data
     changed(input)
-    if node is not None:
-        take_over(input, node)
+    if recording:
+        if node is None or path:
+            out, xp = variable(base._data), array_module(data)
+            settings = {"path": path, "part": part, "places": _kept(places, base, v)}
+            record(SETITEM.on(xp.__name__), (base, v), (base._data, v._data), settings, out)
+            node = out._node
+        take_over(base, node)
+        for t, way in views_of(base):
+            take_over(t, follow(ON_TENSORS, base, way)._node)
 
 
 def _value(name: str, value: Any, dtype: Any) -> Array:
