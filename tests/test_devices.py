@@ -55,9 +55,9 @@ def cp(monkeypatch):
     """A machine with two GPUs."""
     module = fresh_standin()
     monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.delitem(vocabulary._on_modules, "cupy", raising=False)
+    monkeypatch.delitem(vocabulary.ON_MODULES, "cupy", raising=False)
     yield module
-    vocabulary._on_modules.pop("cupy", None)
+    vocabulary.ON_MODULES.pop("cupy", None)
     assert module.cuda.runtime.getDevice() == 0, "the current device was not put back"
 
 

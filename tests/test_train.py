@@ -56,9 +56,9 @@ def cp(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.delitem(vocabulary._on_modules, "cupy", raising=False)
+    monkeypatch.delitem(vocabulary.ON_MODULES, "cupy", raising=False)
     yield module
-    vocabulary._on_modules.pop("cupy", None)
+    vocabulary.ON_MODULES.pop("cupy", None)
 
 
 class Silent(Report):
