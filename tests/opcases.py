@@ -176,6 +176,13 @@ for name, domain in UNARY.items():
     case(f"{name}:0d", call(name), domain())
     case(f"{name}:empty", call(name), domain(0, 3))
 
+case("sign:slope", lambda L, x: L.sign(x) + x, R(2, 3))
+case("relu_slope", raw("relu_slope"), R(2, 3), R(2, 3), torch=None)
+case("log_sigmoid", raw("log_sigmoid"), R(2, 3),
+     torch=lambda L, x: L.nn.functional.logsigmoid(x))  # fmt: skip
+case("add:alpha", call("add", alpha=0.5), R(2, 3), R(3))
+case("add:alpha-number", lambda L, x: L.add(x, 3, alpha=2), R(2, 3))
+case("sub:alpha", lambda L, x, y: x.sub(y, alpha=-2), R(3), R(2, 3))
 case("cast", lambda L, x: x.to(L.float32), R(2, 3), eps=0.5, tol=1e-5, casts=np.float32)
 case("cast:methods", lambda L, x: x.float().double(), R(3), eps=0.5, tol=1e-5, casts=np.float64)
 case("to_device", raw("to_device", source=CPU, target=CPU), R(3), torch=None)
@@ -550,6 +557,13 @@ case("mse_loss:empty", functional("mse_loss", reduction="sum"), R(0, 2), R(0, 2)
 case("binary_cross_entropy_with_logits:pos_weight",
      lambda L, x, t, w: L.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=w),
      R(2, 3), probability(2, 3), Fixed([0.5, 2.0, 3.0]))  # fmt: skip
+case("binary_cross_entropy_with_logits:pos_weight-slope",
+     lambda L, x, t, w: L.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=w),
+     R(2, 3), probability(2, 3), positive(3), torch=None)  # fmt: skip
+for name in ("mse_loss", "l1_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits"):
+    case(f"{name}:nothing", functional(name), R(0, 2), R(0, 2))
+for name in ("cross_entropy", "nll_loss"):
+    case(f"{name}:nothing", functional(name), R(0, 2), Fixed(np.zeros(0, int)))
 case("cross_entropy:labels-map", functional("cross_entropy"), R(2, 3, 2),
      Fixed([[0, 2], [1, 1]]), torch=None)  # fmt: skip
 case("cross_entropy:weight", weighing("cross_entropy"), R(3, 3), LABELS, CLASS_WEIGHT)
@@ -592,6 +606,15 @@ values("one_hot:counted", functional("one_hot"), [2, 0, 4])
 values("add:integers", call("add"), ROWS, [1, 2, 3])
 values("div:integers", call("div"), ROWS, [1, 2, 3])
 values("pow:integers", call("pow"), ROWS, [1, 2, 3])
+values("pow:negative", call("pow"), [[2, 1, -1, 0, -1, 3]], [[-1], [-2], [2]])
+values("pow:negative-0d", call("pow"), [2, 1, -1, 0], -3)
+values("pow:number-negative", lambda L, x: 2**x, [-1, 2])
+for name, function in {
+    "add": lambda L, x: x + -1, "sub": lambda L, x: -1 - x, "mul": lambda L, x: x * 300,
+}.items():  # fmt: skip
+    values(f"{name}:wrapped", function, np.array([5, 200], np.uint8))
+values("sign:awkward", call("sign"), AWKWARD)
+values("sign:booleans", call("sign"), [True, False])
 values("sum:integers", call("sum"), ROWS)
 values("sum:booleans", call("sum", dim=0), [[True, True], [False, True]])
 values("cumsum:integers", call("cumsum", dim=1), ROWS)

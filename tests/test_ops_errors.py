@@ -49,12 +49,15 @@ BAD = {
     "no tensor": ([], lambda: tg.add(1, 2), DTypeError, ["add", "Tensor"]),
     "bool minus": ([i(True)], lambda a: a - a, DTypeError, ["sub", "bool"]),
     "integer power": ([i(2)], lambda a: a**-1, ArgumentError, ["pow", "int64 (1,)", "-1"]),
-    "integer powers": ([i(2), i(-1, 0)], tg.pow, ArgumentError, ["pow", "(1,)", "(2,)"]),
-    "power of a number": ([i(-1)], lambda a: 2**a, ArgumentError, ["pow", "2", "int64 (1,)"]),
     "power of truths": ([i(True)], lambda a: a**a, DTypeError, ["pow", "bool (1,)"]),
     "power of a truth": ([i(True)], lambda a: True**a, DTypeError, ["pow", "True"]),
-    "number too large": ([tg.ones(1, dtype=tg.int8)], lambda a: a + 300, ArgumentError,
-                         ["add", "300", "int8"]),
+    "number too large": ([tg.ones(1, dtype=tg.int8)], lambda a: a + 2**70, ArgumentError,
+                         ["add", str(2**70), "int8"]),
+    "neg truth": ([i(True)], tg.neg, DTypeError, ["neg", "booleans", "logical_not"]),
+    "relu truth": ([i(True)], tg.relu, DTypeError, ["relu", "booleans", ".float()"]),
+    "alpha": ([i(1), i(2)], lambda a, b: tg.add(a, b, alpha=0.5), DTypeError,
+              ["add", "alpha 0.5", "int64"]),
+    "alpha list": ([f(2)], lambda a: a.sub(a, alpha=[1]), DTypeError, ["sub", "alpha", "list"]),
     "clamp nothing": ([f(2)], lambda a: a.clamp(), ArgumentError, ["clamp", "min", "max"]),
     "clamp shapes": ([f(2), f(3)], tg.clamp, ShapeError, ["clamp", "(2,)", "(3,)"]),
     "exp of a list": ([], lambda: tg.exp([1.0]), DTypeError, ["exp", "list"]),
@@ -93,7 +96,7 @@ BAD = {
     "var of integers": ([i(1, 2)], tg.var, DTypeError, ["var", "int64"]),
     "amax of nothing": ([f(2, 0)], lambda a: a.amax(1), ShapeError, ["amax", "(2, 0)"]),
     "max of nothing": ([f(0)], lambda a: a.max(0), ShapeError, ["max", "(0,)"]),
-    "max of nothing at all": ([f(0)], tg.max, ShapeError, ["amax", "(0,)"]),
+    "max of nothing at all": ([f(0)], tg.max, ShapeError, ["max", "(0,)"]),
     "argmax along nothing": ([f(0, 3)], lambda a: a.argmax(0), ShapeError, ["argmax", "(0, 3)"]),
     "argmin of nothing at all": ([f(0, 3)], tg.argmin, ShapeError, ["argmin", "(0, 3)"]),
     "argmax of nothing": ([f(0)], tg.argmax, ShapeError, ["argmax", "(0,)"]),
@@ -244,7 +247,6 @@ for name, loss in PAIRED.items():
         f"{name} integers": ([i(1), i(1)], loss, DTypeError, [name, "int64"]),
         f"{name} target": ([f(3)], lambda x, loss=loss: loss(x, [1.0] * 3), DTypeError,
                            [name, "list"]),
-        f"{name} empty": ([f(0, 3), f(0, 3)], loss, DataError, [name, "empty", "(0, 3)"]),
     }  # fmt: skip
 BAD["binary_cross_entropy range"] = (
     [f(2) * 1.5, f(2)], F.binary_cross_entropy, DataError, ["1.5", "sigmoid", "with_logits"]
@@ -260,7 +262,6 @@ for name, loss in {"nll_loss": F.nll_loss, "cross_entropy": F.cross_entropy}.ite
                                [name, "list"]),
         f"{name} weight": ([f(2, 3), i(0, 1), f(2)], loss, ShapeError, [name, "(3,)", "(2,)"]),
         f"{name} 0-d": ([f(), tg.tensor(0)], loss, ShapeError, [name, "()"]),
-        f"{name} empty": ([f(0, 3), i(0)[:0]], loss, DataError, [name, "empty", "(0, 3)"]),
     }  # fmt: skip
 BAD |= {
     "nll_loss float labels": ([f(2, 3), f(2)], F.nll_loss, DTypeError, ["nll_loss", "float32"]),

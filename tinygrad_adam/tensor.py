@@ -515,13 +515,13 @@ class Tensor(Variable):
 
     # --- operators ---
 
-    __add__ = ew.add
-    __sub__ = ew.sub
+    __add__ = ew.plus
+    __sub__ = ew.minus
     __mul__ = ew.mul
     __truediv__ = ew.div
     __pow__ = ew.pow
-    __radd__ = _reflected(ew.add)
-    __rsub__ = _reflected(ew.sub)
+    __radd__ = _reflected(ew.plus)
+    __rsub__ = _reflected(ew.minus)
     __rmul__ = _reflected(ew.mul)
     __rtruediv__ = _reflected(ew.div)
     __rpow__ = _reflected(ew.pow)

@@ -216,15 +216,15 @@ def _labels(index: Array) -> Array:
     return np.ascontiguousarray(index, np.int64).reshape(-1)
 
 
-def logit_bce(xp: Any, x: Array, t: Array, *, reduction: str, memo: list[Any]) -> Any:
+def logit_bce(xp: Any, x: Array, t: Array, p: Any, *, reduction: str, memo: list[Any]) -> Any:
     """Return the reduced loss of logits; to `memo` goes their sigmoid."""
-    if reduction == "none" or x.dtype != SINGLE:
+    if p is not None or reduction == "none" or x.dtype != SINGLE or not x.size:
         return NotImplemented
-    k, p = _start(x, t, gain=32)
+    k, s = _start(x, t, gain=32)
     if k is None:
         return NotImplemented
-    loss = k.logit_bce(_flat(x), _flat(t), _flat(p))
-    memo[:] = [p]
+    loss = k.logit_bce(_flat(x), _flat(t), _flat(s))
+    memo[:] = [s]
     return SINGLE.type(loss / x.size if reduction == "mean" else loss)
 
 

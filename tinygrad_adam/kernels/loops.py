@@ -148,7 +148,8 @@ def logit_bce(x, t, p):
         v = x[i]
         e = _exp(-abs(v))
         p[i] = (one if v >= zero else e) / (one + e)
-        loss += (zero if v <= zero else v) - v * t[i] + _log1p(e)
+        # not max(v, 0) - v * t, which is infinity less infinity
+        loss += (one - t[i]) * v - (v if v <= zero else zero) + _log1p(e)
     return loss
 
 

@@ -60,11 +60,12 @@ _NUMBERS = frozenset((bool, int, float))
 _PLAIN = frozenset((int, float))  # of no higher kind than a floating tensor
 
 
-def operands(name: str, *values: Any, floating: bool = False) -> list[Any]:
+def operands(name: str, *values: Any, floating: bool = False, wrap: bool = False) -> list[Any]:
     """Return `values` ready for one element-wise operation: tensors of one type, and numbers.
 
     NumPy numbers count as Python's; arrays become tensors.  With `floating`, integers are turned
-    into the default floating type.
+    into the default floating type; with `wrap`, integers that the type of the result cannot hold
+    are taken modulo its range, as PyTorch does: -1 is 255 in uint8.
     """
     dtype = values[0]._data.dtype if isinstance(values[0], Variable) else None
     if dtype is not None and dtype.kind == "f":
@@ -95,7 +96,15 @@ def operands(name: str, *values: Any, floating: bool = False) -> list[Any]:
     dtype = result_type(*ready)
     if floating and dtype.kind != "f":
         dtype = get_default_dtype()
+    if wrap and dtype.kind in "iu":
+        ready = [_wrapped(v, dtype) if type(v) is int else v for v in ready]
     return [v if type(v) in _NUMBERS else cast(v, dtype) for v in ready]
+
+
+def _wrapped(value: int, dtype: Any) -> int:
+    bits = 8 * dtype.itemsize
+    low = 0 if dtype.kind == "u" else -(1 << bits - 1)
+    return (value - low) % (1 << bits) + low if value.bit_length() < 64 else value
 
 
 def same_type(name: str, *, bias: Any = None, **tensors: Any) -> None:

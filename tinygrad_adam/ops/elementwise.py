@@ -19,9 +19,9 @@ import numpy as np
 from ..autograd import quick
 from ..autograd.graph import Variable, apply
 from ..autograd.registry import Op, op
-from ..dtypes import result_type
+from ..dtypes import kind, result_type
 from ..errors import ArgumentError, DTypeError
-from .arguments import operands
+from .arguments import number, operands
 from .move import cast
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def unary(
     *,
     doc: str,
     floating: bool = True,
+    truths: str = "",
 ) -> Unary:
     """Register an operation of one tensor and return the function that runs it.
 
@@ -61,6 +62,8 @@ def unary(
         The function's docstring.
     floating : bool
         Turn integers into floats first.
+    truths : str
+        Where booleans are refused: what to do instead.
     """
     operation = op(name, value) if rule is None else op(name, value, x=rule)
 
@@ -69,6 +72,8 @@ def unary(
             raise DTypeError(f"{name}: expected a Tensor, got {type(x).__name__}")
         if floating and x._data.dtype.kind != "f":
             (x,) = operands(name, x, floating=True)
+        if truths and x._data.dtype.kind == "b":
+            raise DTypeError(f"{name}: not defined for booleans; {truths}")
         return apply(operation, (x,))
 
     if rule is None:
@@ -85,8 +90,9 @@ def binary(
     def function(input: Any, other: Any) -> Any:
         if check is not None:
             check(input, other)
-        return apply(operation, operands(name, input, other, floating=floating))
+        return apply(operation, operands(name, input, other, floating=floating, wrap=wrap))
 
+    wrap = bool(operation.smooth_inputs)  # a question has an answer for any number
     if operation.smooth_inputs != 0b11:
         return _named(function, name, doc)
     # NumPy has ways of its own for a power that is a Python number
@@ -101,9 +107,9 @@ def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., A
 
 # --- arithmetic ---------------------------------------------------------------------------------
 
-add = binary(
+plus = binary(
     op("add", lambda xp, a, b: a + b, a=lambda F, g: g, b=lambda F, g: g),
-    doc="Return ``input + other`` with broadcasting.",
+    doc="Return ``input + other``: `add` without its `alpha`, as ``+`` is.",
 )
 
 
@@ -115,11 +121,63 @@ def _no_truths(*operands: Any) -> None:
         )
 
 
-sub = binary(
+minus = binary(
     op("sub", lambda xp, a, b: a - b, a=lambda F, g: g, b=lambda F, g: -g),
     check=_no_truths,
-    doc="Return ``input - other`` with broadcasting.",
+    doc="Return ``input - other``: `sub` without its `alpha`, as ``-`` is.",
 )
+
+
+def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+    """Return ``input + alpha * other`` with broadcasting.
+
+    Parameters
+    ----------
+    input, other : Tensor or number
+        At least one a Tensor.
+    alpha : number
+        What to multiply `other` by.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DTypeError
+        If `alpha` is floating and neither operand is.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.add(tg.tensor([1.0, 2.0]), tg.tensor([10.0, 20.0]), alpha=0.5)
+    tensor([ 6., 12.])
+    """
+    if type(alpha) is int and alpha == 1:
+        return plus(input, other)
+    return plus(*_scaled("add", input, other, alpha))
+
+
+def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
+    """Return ``input - alpha * other`` with broadcasting; see `add`."""
+    if type(alpha) is int and alpha == 1:
+        return minus(input, other)
+    _no_truths(input, other)
+    return minus(*_scaled("sub", input, other, alpha))
+
+
+def _scaled(name: str, input: Any, other: Any, alpha: Any) -> tuple[Any, Any]:
+    """Return `input`, and `other` times `alpha` in the type of the result."""
+    factor = number(name, "alpha", alpha)
+    a, b = operands(name, input, other)
+    dtype = result_type(a, b)
+    if kind(dtype) < kind(np.asarray(factor).dtype):
+        raise DTypeError(
+            f"{name}: alpha {factor} does not fit {dtype} operands; convert one with .float()"
+        )
+    return a, b * factor
+
+
 mul = binary(
     op("mul", lambda xp, a, b: a * b, a=lambda F, g, b: g * b, b=lambda F, g, a: g * a),
     doc="Return ``input * other``, element by element, with broadcasting.",
@@ -134,9 +192,9 @@ div = binary(
 def _power_in_base(F: Any, g: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
         # b * a**(b - 1) would be 0 * inf where a is 0 and b is 0
-        return g * 0.0 if b == 0 else g * (b * a ** (b - 1))
+        return F.zeros_like(g) if b == 0 else g * (b * F.pow(a, b - 1))
     flat = b == 0
-    return F.where(flat, 0.0, g * (b * F.where(flat, 1.0, a) ** (b - 1)))
+    return F.where(flat, 0.0, g * (b * F.pow(F.where(flat, 1.0, a), b - 1)))
 
 
 def _power_in_exponent(F: Any, g: Any, a: Any, b: Any, y: Any) -> Any:
@@ -149,7 +207,24 @@ def _power_in_exponent(F: Any, g: Any, a: Any, b: Any, y: Any) -> Any:
     return F.where(flat, 0.0, g * y * F.log(F.where(flat, 1.0, a)))
 
 
-_pow = binary(op("pow", lambda xp, a, b: a**b, a=_power_in_base, b=_power_in_exponent), doc="")
+def _power(xp: Any, a: Any, b: Any) -> Any:
+    if not hasattr(b, "dtype"):
+        if b == 0.5:
+            return xp.sqrt(a)
+        return 1 / xp.sqrt(a) if b == -0.5 else a**b
+    if b.dtype.kind == "f" or (hasattr(a, "dtype") and a.dtype.kind == "f"):
+        if xp is np and (b == 0.5).any():  # NumPy may take a square root, which has none of -inf
+            return np.float_power(a, b).astype(b.dtype)
+        return a**b
+    if xp is np and not (b < 0).any():  # a GPU is not asked: that would wait for it
+        return a**b
+    # of whole numbers, negative powers are whole for 1 and -1 alone; the others are rounded to 0
+    base = xp.zeros_like(b) + a
+    odd = xp.where(b % 2 == 0, base * base, base)
+    return xp.where(b < 0, xp.where(base * base == 1, odd, 0), base ** xp.maximum(b, 0))
+
+
+_pow = binary(op("pow", _power, a=_power_in_base, b=_power_in_exponent), doc="")
 
 
 def pow(input: Operand, exponent: Operand) -> Tensor:
@@ -170,7 +245,8 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
     Raises
     ------
     ArgumentError
-        For a negative integer power of integers, which no integer can hold.
+        For integers to the power of a negative integer number, which no integer can hold.
+        Integers to negative powers in a Tensor are rounded towards 0.
 
     Examples
     --------
@@ -178,7 +254,7 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
     >>> tg.pow(tg.tensor([1.0, 2.0]), 3)
     tensor([1., 8.])
     """
-    if _is_whole(input) and _is_whole(exponent) and _has_negative(exponent):
+    if isinstance(exponent, (int, np.integer)) and exponent < 0 and _is_whole(input):
         raise ArgumentError(
             f"pow: integers ({_described(input)}) to a negative power ({_described(exponent)}) "
             "are not integers; convert with .float() first"
@@ -203,24 +279,27 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) if dtype is None else dtype.kind in "biu"
 
 
-def _has_negative(exponent: Any) -> bool:
-    data = exponent._data if isinstance(exponent, Variable) else exponent
-    if isinstance(data, (int, np.ndarray, np.generic)):
-        return bool(np.any(np.less(data, 0)))
-    return False  # a GPU is not asked: that would wait for it
-
-
 def _described(value: Any) -> str:
     return f"{value.dtype} {value.shape}" if hasattr(value, "dtype") else repr(value)
 
 
+op("zeros_like", lambda xp, x: xp.zeros_like(x))  # what a derivative is that is nowhere else
+
+
+def _sign(xp: Any, x: Any) -> Any:
+    if x.dtype.kind == "b":
+        return x.copy()
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+
 neg = unary(
     "neg", lambda xp, x: -x, lambda F, g: -g, floating=False,
+    truths="use logical_not, or convert with .int()",
     doc="Return ``-input``.",
 )  # fmt: skip
 sign = unary(
-    "sign", lambda xp, x: xp.sign(x), None, floating=False,
-    doc="Return -1, 0 or 1 per element by its sign; its derivative is zero.",
+    "sign", _sign, lambda F, g: F.zeros_like(g), floating=False,
+    doc="Return -1, 0 or 1 per element by its sign, 0 for NaN; its derivative is zero.",
 )  # fmt: skip
 abs = unary(
     "abs", lambda xp, x: xp.abs(x), lambda F, g, x: g * F.sign(x), floating=False,
@@ -281,10 +360,17 @@ sigmoid = unary(
     doc=r"Return :math:`1 / (1 + e^{-x})`, without overflow for any :math:`x`.",
 )  # fmt: skip
 relu = unary(
-    # y == 0 rather than y > 0: a NaN passes the gradient on; and an infinity times 0 would be one
-    "relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, y: F.where(y == 0, 0.0, g), floating=False,
+    "relu", lambda xp, x: xp.maximum(x, 0), lambda F, g, y: F.relu_slope(g, y), floating=False,
+    truths="convert them with .float()",
     doc=r"Return :math:`\max(x, 0)`; the derivative at 0 is 0.",
 )  # fmt: skip
+# y == 0 rather than y > 0: a NaN passes the gradient on; and an infinity times 0 would be one
+op(
+    "relu_slope",
+    lambda xp, g, y: xp.where(y == 0, xp.zeros_like(g), g),
+    g=lambda F, v, y: F.relu_slope(v, y),
+    y=lambda F, v: F.zeros_like(v),
+)
 
 # --- choosing -----------------------------------------------------------------------------------
 

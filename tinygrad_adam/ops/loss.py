@@ -41,7 +41,6 @@ def _check(name: str, input: Any, target: Any, reduction: str) -> None:
             f"{name}: input {x.shape} and target {t.shape} must have one shape; "
             "broadcasting them would compare every prediction with every target"
         )
-    _check_not_empty(name, x, reduction)
 
 
 def _check_floats(name: str, input: Any) -> None:
@@ -81,12 +80,9 @@ def read_reduction(name: str, reduction: Any) -> Any:
     return reduction
 
 
-def _check_not_empty(name: str, x: Any, reduction: str) -> None:
-    if reduction == "mean" and not x.size:
-        raise DataError(
-            f"{name}: the batch is empty (input {x.shape}), so it has no mean; "
-            "skip it, or use drop_last in the loader"
-        )
+def _mean_of(loss: Any, n: int) -> Any:
+    """Return the mean, given the sum of `n` losses; of none it is NaN."""
+    return loss / n if n else loss * math.nan
 
 
 def _reduced(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
@@ -107,11 +103,11 @@ FEW = 4096
 def _squares(xp: Any, x: Any, t: Any, *, mean: bool) -> Any:
     d = (x - t).reshape(-1)
     loss = d @ d if d.size <= FEW else xp.sum(xp.square(d, out=d))
-    return loss / d.size if mean else loss
+    return _mean_of(loss, d.size) if mean else loss
 
 
 def _slope(F: Any, g: Any, x: Any, t: Any, mean: bool) -> Any:
-    return (x - t) * (g * (2 / math.prod(x.shape) if mean else 2.0))
+    return (x - t) * (g * (2 / (math.prod(x.shape) or 1) if mean else 2.0))
 
 
 SQUARES = op("mse_loss", _squares, x=_slope, t=lambda F, g, x, t, mean: _slope(F, g, t, x, mean))
@@ -140,8 +136,6 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
         If the shapes differ, even where they would broadcast.
     DTypeError
         If the element types differ or are not floating.
-    DataError
-        If there is nothing to take the mean of.
 
     Examples
     --------
@@ -241,27 +235,49 @@ def binary_cross_entropy(
     return _reduced(apply(BCE, (input, target)), weight, reduction)
 
 
-def _logit_bce(xp: Any, x: Any, t: Any, *, reduction: str, memo: list[Array]) -> Any:
+def _log_sigmoid(xp: Any, x: Any) -> Any:
+    return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
+
+
+op("log_sigmoid", _log_sigmoid, x=lambda F, g, x: g * F.sigmoid(-x))
+
+
+def _logit_bce(xp: Any, x: Any, t: Any, p: Any, *, reduction: str, memo: list[Array]) -> Any:
     e = xp.exp(-xp.abs(x))
-    loss = xp.maximum(x, 0)
-    loss -= x * t
-    loss += xp.log1p(e)
+    rest, low = xp.log1p(e), xp.minimum(x, 0)  # their difference is -ln sigmoid(x)
+    if p is not None:
+        share = (p - 1) * t + 1
+        rest, low = rest * share, low * share
+    loss = (1 - t) * x
+    loss -= low
+    loss += rest
     if reduction == "none":
         return loss
     loss = xp.sum(loss)
-    return loss / x.size if reduction == "mean" else loss
+    return _mean_of(loss, x.size) if reduction == "mean" else loss
 
 
 def _each(g: Any, x: Any, reduction: str) -> Any:
     """Return the gradient of each element's loss, given that of their reduction."""
-    return g * (1 / math.prod(x.shape)) if reduction == "mean" else g
+    return g * (1 / (math.prod(x.shape) or 1)) if reduction == "mean" else g
+
+
+def _in_logit(F: Any, g: Any, x: Any, t: Any, p: Any, reduction: str) -> Any:
+    slope = F.sigmoid(x) - t if p is None else (p * t + 1 - t) * F.sigmoid(x) - p * t
+    return _each(g, x, reduction) * slope
+
+
+def _in_target(F: Any, g: Any, x: Any, p: Any, reduction: str) -> Any:
+    slope = -x if p is None else F.log_sigmoid(-x) - p * F.log_sigmoid(x)
+    return _each(g, x, reduction) * slope
 
 
 LOGIT_BCE = op(
     "binary_cross_entropy_with_logits",
     _logit_bce,
-    x=lambda F, g, x, t, reduction: _each(g, x, reduction) * (F.sigmoid(x) - t),
-    t=lambda F, g, x, reduction: _each(g, x, reduction) * -x,
+    x=_in_logit,
+    t=_in_target,
+    p=lambda F, g, x, t, reduction: _each(g, x, reduction) * -t * F.log_sigmoid(x),
 )
 
 
@@ -274,8 +290,8 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     r"""Return the binary cross-entropy of :math:`\sigma(x_i)`, from the logits :math:`x_i`.
 
-    Computed as :math:`\max(x, 0) - x t + \ln(1 + e^{-|x|})`, which neither overflows nor loses
-    digits; its gradient is :math:`\sigma(x) - t`.
+    Computed as :math:`(1 - t) x - \min(x, 0) + \ln(1 + e^{-|x|})`, which neither overflows nor
+    loses digits; its gradient is :math:`\sigma(x) - t`.
 
     Parameters
     ----------
@@ -304,15 +320,10 @@ def binary_cross_entropy_with_logits(
     name = "binary_cross_entropy_with_logits"
     _check(name, input, target, reduction)
     _check_weights(name, input, weight=weight, pos_weight=pos_weight)
-    whole: dict[str, Any] = {"reduction": "none", "memo": []}
-    if pos_weight is None:
-        if weight is None and reduction != "none":
-            return in_single(LOGIT_BCE, (input, target), {"reduction": reduction, "memo": []})
-        return _reduced(apply(LOGIT_BCE, (input, target), whole), weight, reduction)
-    zero = mul(variable(target._data), 0)
-    softplus = apply(LOGIT_BCE, (-input, zero), whole)  # ln(1 + e^-x)
-    emphasis = (pos_weight - 1) * target + 1
-    return _reduced((1 - target) * input + emphasis * softplus, weight, reduction)
+    inside = "none" if weight is not None else reduction
+    settings: dict[str, Any] = {"reduction": inside, "memo": []}
+    loss = in_single(LOGIT_BCE, (input, target, pos_weight), settings)
+    return loss if weight is None else _reduced(loss, weight, reduction)
 
 
 # --- many classes -------------------------------------------------------------------------------
@@ -326,7 +337,7 @@ def _cross_entropy(xp: Any, x: Any, *, index: Array, mean: bool, memo: list[Any]
     losses += xp.log(s)
     memo[:] = e, s
     loss = xp.sum(losses)
-    return loss / losses.size if mean else loss
+    return _mean_of(loss, losses.size) if mean else loss
 
 
 def _cross_entropy_slope(F: Any, g: Any, x: Any, index: Array, mean: bool) -> Any:
@@ -387,7 +398,7 @@ def nll_loss(
     Raises
     ------
     DataError
-        If a label is out of range (checked on the CPU only), or the batch is empty.
+        If a label is out of range (checked on the CPU only).
     ShapeError, DTypeError
         If labels and input do not fit.
 
@@ -402,7 +413,6 @@ def nll_loss(
     integer("nll_loss", "ignore_index", ignore_index)
     _check_floats("nll_loss", input)
     _check_labels("nll_loss", input, target, weight, ignore_index)
-    _check_not_empty("nll_loss", input._data, reduction)
     return _nll(input, target, weight, ignore_index, reduction)
 
 
@@ -416,7 +426,7 @@ def _nll(
         return squeeze(one, 0) if reduction == "none" else one
     t = target._data
     # a GPU is not asked whether any is ignored: that would wait for it
-    if weight is None and isinstance(t, np.ndarray) and not (t == ignore).any():
+    if weight is None and (not t.size or (isinstance(t, np.ndarray) and not (t == ignore).any())):
         return _reduced(_picked(logp, variable(t)), None, reduction)
     kept, labels, share = _shares(target, weight, ignore, logp._data.dtype)
     loss = where(kept, _picked(logp, labels), 0.0)
@@ -476,7 +486,7 @@ def cross_entropy(
     Raises
     ------
     DataError
-        If a label is out of range (checked on the CPU only), or the batch is empty.
+        If a label is out of range (checked on the CPU only).
     ShapeError, DTypeError, ArgumentError
         If the operands or settings do not fit.
 
@@ -508,7 +518,6 @@ def cross_entropy(
         loss = -sum(_per_class(log_softmax(input, axis) * target, weight, axis), axis)
         return _reduced(loss, None, reduction)
     _check_labels(name, input, target, weight, ignore_index)
-    _check_not_empty(name, input._data, reduction)
     t = target._data
     if (
         axis

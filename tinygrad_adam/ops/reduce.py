@@ -106,6 +106,12 @@ def _shared_by_winners(
     return wins * (unreduce(F, g, x_shape, axis) / F.sum(wins, axis=axis, keepdims=True))
 
 
+def _shared_by_nan(F: Any, g: Any, x: Any, y: Any, axis: tuple[int, ...]) -> Any:
+    """Gradient of an extreme of all elements: as above, but if there are NaN they have won."""
+    wins = (x == y) | (x != x)
+    return F.where(wins, g / F.sum(F.cast(wins, dtype=g.dtype), axis=axis, keepdims=False), 0.0)
+
+
 def _place(xp: Any, of: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
     if not x.ndim:
         return xp.zeros((), np.int64)
@@ -142,16 +148,20 @@ STD = op(
         * _centred(F, x, axis, _per_degree(x_shape, axis, correction))
     ),
 )
-AMAX = op(
-    "amax",
-    lambda xp, x, *, axis, keepdims: xp.max(x, axis=axis, keepdims=keepdims),
-    x=_shared_by_winners,
-)
-AMIN = op(
-    "amin",
-    lambda xp, x, *, axis, keepdims: xp.min(x, axis=axis, keepdims=keepdims),
-    x=_shared_by_winners,
-)
+
+
+def _largest(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return xp.max(x, axis=axis, keepdims=keepdims)
+
+
+def _smallest(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return xp.min(x, axis=axis, keepdims=keepdims)
+
+
+AMAX = op("amax", _largest, x=_shared_by_winners)
+AMIN = op("amin", _smallest, x=_shared_by_winners)
+MAX = op("max", _largest, x=_shared_by_nan)
+MIN = op("min", _smallest, x=_shared_by_nan)
 ARGMAX = op("argmax", lambda xp, x, *, axis, keepdims: _place(xp, xp.argmax, x, axis, keepdims))
 ARGMIN = op("argmin", lambda xp, x, *, axis, keepdims: _place(xp, xp.argmin, x, axis, keepdims))
 ANY = op("any", lambda xp, x, *, axis, keepdims: xp.any(x, axis=axis, keepdims=keepdims))
@@ -182,7 +192,7 @@ def in_single(operation: Op, inputs: tuple[Any, ...], settings: dict[str, Any]) 
     dtype = inputs[0]._data.dtype
     if dtype != HALF:
         return apply(operation, inputs, settings)
-    wide = tuple(cast(x, SINGLE) for x in inputs)
+    wide = tuple(x if x is None else cast(x, SINGLE) for x in inputs)
     return cast(apply(operation, wide, settings), dtype)
 
 
@@ -452,11 +462,11 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _indices("argmin", ARGMIN, input, dim, keepdim)
 
 
-def _along(name: str, arg: Op, whole: Any, other_op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+def _along(name: str, arg: Op, whole: Op, other_op: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     if isinstance(dim, Variable) or (dim is not None and not isinstance(dim, (int, np.integer))):
         return other_op(x, dim)
     if dim is None:
-        return whole(x)
+        return _extreme(name, whole, x, None, False)
     axis, where = one_axis(name, x._data.shape, dim), _indices(name, arg, x, dim, True)
     if not x._data.ndim:
         return ValuesAndIndices(clone(x), where)
@@ -496,7 +506,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     >>> values, indices
     (tensor([5., 7.]), tensor([1, 0]))
     """
-    return _along("max", ARGMAX, amax, maximum, input, dim, keepdim)
+    return _along("max", ARGMAX, MAX, maximum, input, dim, keepdim)
 
 
 @overload
@@ -506,7 +516,7 @@ def min(input: Tensor, dim: int, keepdim: bool = False) -> ValuesAndIndices: ...
 @takes_tensor
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the smallest element; with `dim`, a pair (values, indices).  See `max`."""
-    return _along("min", ARGMIN, amin, minimum, input, dim, keepdim)
+    return _along("min", ARGMIN, MIN, minimum, input, dim, keepdim)
 
 
 # --- truths, running sums -----------------------------------------------------------------------
