@@ -41,7 +41,7 @@ def test_what_looks_inside_is_read_at_its_first_use():
 
 def test_data_figures_and_training_are_read_at_their_first_use():
     code = (
-        "import sys, tinygrad_adam as tg; later = ['data', 'plot', 'train'];"
+        "import sys, tinygrad_adam as tg; later = ['data', 'func', 'plot', 'train'];"
         "print(*(n for n in later if f'tinygrad_adam.{n}' in sys.modules), tg.plot.__name__)"
     )
     assert run(code) == "tinygrad_adam.plot"

@@ -47,13 +47,14 @@ from .tensor import Tensor as Tensor
 
 if _typing.TYPE_CHECKING:
     from . import data as data
+    from . import func as func
     from . import plot as plot
     from . import train as train
 
 __version__ = "0.1.0"
 
 # Read at their first use: whoever only wants gradients needs neither data nor figures.
-_LATER = ("data", "plot", "train")
+_LATER = ("data", "func", "plot", "train")
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
     # of the files only these are part of the public face
