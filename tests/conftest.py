@@ -9,6 +9,7 @@ from hypothesis import settings
 
 import tinygrad_adam as tg
 from tinygrad_adam.autograd import OPS
+from tinygrad_adam.autograd.registry import LOOKED_UP
 from tinygrad_adam.cuda import is_available as cuda_is_available
 from tinygrad_adam.random import default_generator
 
@@ -48,3 +49,5 @@ def registry():
     yield
     for name in set(OPS) - before:
         del OPS[name]
+        for found in LOOKED_UP:
+            found.pop(name, None)

@@ -37,7 +37,7 @@ def same(t, values, dtype):
         ([[1, 2], [3, 4]], "int64"), ([], "float32"), ([[], []], "float32"),
         (np.arange(3, dtype="int8"), "int8"), (np.float64(2), "float64"), (np.int32(2), "int32"),
         (np.ones((2, 1), "float16"), "float16"), ([np.float64(1), 2.0], "float32"),
-        (1 - 2**63, "int64"), (2**63 - 1, "int64"),
+        (-(2**63), "int64"), (2**63 - 1, "int64"),
     ],
 )  # fmt: skip
 def test_tensor_reads(data, dtype):

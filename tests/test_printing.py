@@ -28,6 +28,12 @@ NUMBERS = [
     (1e-8, "tensor(1.0000e-08)"),
     ([9e-5], "tensor([9.0000e-05])"),
     ([3e-5, -2.0], "tensor([ 3.0000e-05, -2.0000e+00])"),
+    ([1e-5, 1e-3], "tensor([1.0000e-05, 1.0000e-03])"),
+    ([0.5, 600.0], "tensor([5.0000e-01, 6.0000e+02])"),
+    ([0.5, 400.0], "tensor([  0.5000, 400.0000])"),
+    ([0.0, 2e-4, 0.3], "tensor([0.0000e+00, 2.0000e-04, 3.0000e-01])"),
+    ([12345.5, 1.0], "tensor([1.2346e+04, 1.0000e+00])"),
+    ([1000000.5], "tensor([1000000.5000])"),
     ([1e10, 1.0], "tensor([1.0000e+10, 1.0000e+00])"),
     (123456789.0, "tensor(1.2346e+08)"),
     ([999999.0], "tensor([999999.])"),
@@ -92,7 +98,7 @@ def test_pytorch_prints_the_same():
 
 def test_where_the_text_is_not_pytorchs():
     for values, text in (
-        ([12345.5, 1.0], "tensor([12345.5000,     1.0000])"),  # with an exponent in PyTorch
+        ([1.0, 2000.0], "tensor([   1., 2000.])"),  # with an exponent in PyTorch
         ([1e6], "tensor([1.0000e+06])"),  # in full in PyTorch
         ([NAN, 1.0], "tensor([nan,  1.])"),
         ([True, True], "tensor([ True,  True])"),

@@ -69,7 +69,7 @@ def _plain(data: Any, nested: set[np.dtype[Any]], unlimited: bool) -> Any:
         data = to_device(data._data, "cpu")
     if isinstance(data, np.ndarray):
         nested.add(data.dtype)
-    elif type(data) is int and data.bit_length() > 63 and not unlimited:
+    elif type(data) is int and not -(2**63) <= data < 2**63 and not unlimited:
         raise ArgumentError(f"tensor: {data} does not fit into int64; give a dtype")
     return data
 

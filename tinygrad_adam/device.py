@@ -16,8 +16,8 @@ from .errors import DeviceError, DTypeError
 
 __all__ = [
     "Array", "Device", "added", "array_module", "asarray", "copied", "device_guard", "device_of",
-    "get_default_device", "is_writable", "load_cupy", "same_device", "set_default_device",
-    "to_device", "usable_cupy",
+    "devices_here", "get_default_device", "is_writable", "load_cupy", "same_device",
+    "set_default_device", "to_device", "usable_cupy",
 ]  # fmt: skip
 
 # A numpy.ndarray or a cupy.ndarray; CuPy has no type stubs, and may not be installed.
@@ -49,7 +49,9 @@ class Device(NamedTuple):
                 return CPU
             if kind == "cuda" and (number.isdecimal() or not colon):
                 return cls("cuda", int(number or 0))
-        raise DeviceError(f'device {spec!r} is unknown; use "cpu", "cuda" or "cuda:<index>"')
+        raise DeviceError(
+            f'device {spec!r} is unknown; use "cpu", "cuda" or "cuda:<index>"; {devices_here()}'
+        )
 
     def __str__(self) -> str:
         return self.type if self.type == "cpu" else f"{self.type}:{self.index}"
@@ -59,8 +61,9 @@ class Device(NamedTuple):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
+            known = other.partition(":")[0] in ("cpu", "cuda")
             try:
-                other = Device.parse(other)
+                other = Device.parse(other) if known else None
             except DeviceError:
                 return False
         return isinstance(other, Device) and tuple(self) == tuple(other)
@@ -82,9 +85,19 @@ def load_cupy() -> Any:
         return importlib.import_module("cupy")
     except ImportError as error:
         raise DeviceError(
-            "device 'cuda' needs CuPy, which is not installed; "
-            'install it with pip install "tinygrad-adam[cuda13]" (or cuda12)'
+            "device 'cuda' needs CuPy, which is not installed; install it with pip install "
+            "cupy-cuda13x, for CUDA 12 cupy-cuda12x"
         ) from error
+
+
+def devices_here() -> str:
+    """Return which devices there are, for an error."""
+    try:
+        cupy = load_cupy()
+        count = cupy.cuda.runtime.getDeviceCount() if cupy.cuda.is_available() else 0
+    except DeviceError:
+        return 'this machine has "cpu" only, as CuPy is not installed'
+    return " ".join(["this machine has", *(f'"cuda:{i}",' for i in range(count)), '"cpu"'])
 
 
 def usable_cupy(device: Device) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .autograd.graph import Variable
+from .device import devices_here
 from .errors import DTypeError
 
 __all__ = [
@@ -45,7 +46,9 @@ def element_type(spec: Any) -> DType:
         if not found.isnative:  # else it would be another object, and no longer `is` its like
             found = found.newbyteorder("=")
     except TypeError:
-        raise DTypeError(f"{spec!r} is neither an element type nor a device") from None
+        raise DTypeError(
+            f"{spec!r} is neither an element type nor a device; {devices_here()}"
+        ) from None
     kind(found)
     if found.itemsize > 8:
         raise DTypeError(f"elements of type {found} are not supported; use float64")

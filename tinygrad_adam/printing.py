@@ -15,11 +15,12 @@ __all__ = ["tensor_text"]
 def _number_format(values: Any) -> Any:
     """Return one formatter for all numbers, wide enough for the widest."""
     finite = values[np.isfinite(values)]
-    if finite.size and (finite == np.trunc(finite)).all() and abs(finite).max() < 1e6:
-        return lambda v: f"{v:.0f}." if np.isfinite(v) else f"{v}"
     if finite.size:
         largest, least = abs(finite).max(), abs(finite[finite != 0]).min(initial=np.inf)
-        if largest >= 1e6 or (least < 1e-4 and largest / least > 1e3) or largest < 1e-4:
+        whole = (finite == np.trunc(finite)).all()
+        if whole and largest < 1e6:  # PyTorch has an exponent for 1 beside 2000 too
+            return lambda v: f"{v:.0f}." if np.isfinite(v) else f"{v}"
+        if whole or largest > 1e8 or least < 1e-4 or largest / least > 1e3:
             return lambda v: f"{v:.4e}"
     return lambda v: f"{v:.4f}"
 

@@ -34,7 +34,7 @@ from typing import Any
 from ..device import device_guard
 from .faster import first_answer, versions
 
-__all__ = ["OPS", "Bound", "Op", "Plan", "Rule", "find", "op"]
+__all__ = ["LOOKED_UP", "OPS", "Bound", "Op", "Plan", "Rule", "find", "op"]
 
 Rule = Callable[..., Any]
 _CO_VARARGS = 0x04  # inspect.CO_VARARGS, without importing inspect
@@ -231,6 +231,7 @@ class Op:
 
 
 OPS: dict[str, Op] = {}
+LOOKED_UP: list[dict[str, Any]] = []  # what vocabularies have found by name
 
 
 def op(name: str, forward: Callable[..., Any], *, view: bool = False, **rules: Rule) -> Op:
@@ -239,7 +240,8 @@ def op(name: str, forward: Callable[..., Any], *, view: bool = False, **rules: R
     Parameters
     ----------
     name : str
-        Unique; also its name in `F`.
+        Unique; also its name in `F`.  The module that registered an operation, a notebook say,
+        replaces it by doing so again.
     forward : callable
         ``lambda xp, x, *, axis: ...``: operands positional, settings keyword-only.
     view : bool
@@ -255,6 +257,7 @@ def op(name: str, forward: Callable[..., Any], *, view: bool = False, **rules: R
     ------
     TypeError
         If a rule belongs to no input or asks for something unknown: a misspelling fails at import.
+        If the name is that of another module's operation.
 
     Examples
     --------
@@ -268,7 +271,11 @@ def op(name: str, forward: Callable[..., Any], *, view: bool = False, **rules: R
     >>> del OPS["doctest_cube"]
     """
     if name in OPS:
-        raise TypeError(f"op {name} is registered already")
+        owner = OPS[name].forward.__module__
+        if owner != forward.__module__ or owner.startswith(__name__.partition(".")[0]):
+            raise TypeError(f"op {name} is registered already, by {owner}; choose another name")
+        for names in LOOKED_UP:
+            names.pop(name, None)
     OPS[name] = operation = Op(name, forward, rules, view)
     return operation
 

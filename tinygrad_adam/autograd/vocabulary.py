@@ -15,7 +15,7 @@ import numpy as np
 
 from ..device import Array, array_module
 from .graph import apply
-from .registry import find
+from .registry import LOOKED_UP, find
 
 __all__ = ["ON_MODULES", "ON_NUMPY", "ON_TENSORS", "on_arrays"]
 
@@ -25,6 +25,7 @@ class ArrayVocabulary:
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
+        LOOKED_UP.append(vars(self))
 
     def __getattr__(self, name: str) -> Callable[..., Array]:
         operation = find(name)
@@ -48,6 +49,7 @@ class TensorVocabulary:
 
 
 ON_TENSORS = TensorVocabulary()
+LOOKED_UP.append(vars(ON_TENSORS))
 ON_NUMPY = ArrayVocabulary(np)
 ON_MODULES: dict[str, ArrayVocabulary] = {"numpy": ON_NUMPY}
 

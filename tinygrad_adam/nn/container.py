@@ -87,7 +87,7 @@ class _Listed(Module):
         if not isinstance(module, Module):
             raise ModuleError(
                 f"{type(self).__name__}: entry {name!r} is a {type(module).__name__}; "
-                "a Module instance is expected"
+                f"a Module instance is expected{_advice(type(self).__name__, module)}"
             )
         if name in self._members:
             raise ArgumentError(f"{type(self).__name__} already has an entry {name!r}")
@@ -122,6 +122,23 @@ class _Listed(Module):
 
     def __iter__(self) -> Iterator[Module]:
         return iter([self.__dict__[name] for name in self._names()])
+
+
+def _advice(owner: str, entry: Any) -> str:
+    """Return what to do about an entry that is no module."""
+    if isinstance(entry, (list, tuple)):
+        return f"; pass the modules one by one: {owner}(*layers)"
+    if isinstance(entry, type) and issubclass(entry, Module):
+        return f"; make one of the class: nn.{entry.__name__}(...)"
+    if not callable(entry):
+        return ""
+    from .. import nn
+
+    name = getattr(entry, "__name__", "").replace("_", "").lower()
+    layer = next((layer for layer in nn.__all__ if layer.lower() == name), None)
+    if layer is None:
+        return "; of a function make a class, derived from nn.Module, that calls it in forward"
+    return f"; the function's layer is nn.{layer}()"
 
 
 class Sequential(_Listed):

@@ -354,19 +354,46 @@ def _check_labels(name: str, input: Any, target: Any, weight: Any, ignore: int) 
     x = input._data
     if not x.ndim:
         raise ShapeError(f"{name}: input must be (N, C, ...) or (C,), got {x.shape}")
-    expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
     if not isinstance(target, Variable):
-        raise DTypeError(f"{name}: target must be a Tensor, got {type(target).__name__}")
+        raise DTypeError(
+            f"{name}: target must be a Tensor, got {type(target).__name__}; "
+            "wrap it with tg.tensor(...)"
+        )
     t = target._data
-    if t.dtype.kind not in "iu":
-        raise DTypeError(f"{name}: class labels must be integers, got {t.dtype}; use .long()")
-    if t.shape != expected:
-        raise ShapeError(f"{name}: input {x.shape} wants labels of shape {expected}, got {t.shape}")
+    if t.dtype.kind not in "iu" or t.shape != _label_shape(x.shape):
+        raise _wrong_labels(name, x.shape, t)
     classes = x.shape[1] if x.ndim > 1 else x.shape[0]
     _check_class_weight(name, input, weight, classes)
     if not same_device(x, t):
         raise mixed_devices(name, [x, t])
     check_classes(name, t, classes, ignore)
+
+
+def _label_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the labels for an input (N, C, ...) or (C,)."""
+    return shape[:1] + shape[2:] if len(shape) > 1 else ()
+
+
+def _label_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes, other than the input's, that floats which are labels have."""
+    wanted = _label_shape(shape)
+    return tuple(s for s in (wanted, (*wanted[:1], 1, *wanted[1:])) if s != shape)
+
+
+def _wrong_labels(name: str, shape: tuple[int, ...], t: Any) -> Exception:
+    """Return the error for labels of a wrong type or shape, the usual ones with what to do."""
+    wanted = _label_shape(shape)
+    change = ".squeeze(1)" if t.shape in _label_shapes(shape)[1:] else ""
+    if t.shape == shape:  # one for the class, zeros for the others
+        change = f".argmax({min(len(shape) - 1, 1)})"
+    elif t.dtype.kind not in "iu":
+        change += ".long()"
+    advice = f"; use {change}" if change else ""
+    if t.dtype.kind not in "iu":
+        return DTypeError(f"{name}: class labels must be integers, got {t.dtype} {t.shape}{advice}")
+    return ShapeError(
+        f"{name}: input {shape} wants labels of shape {wanted}, got {t.shape}{advice}"
+    )
 
 
 def nll_loss(
@@ -509,7 +536,8 @@ def cross_entropy(
     if not input._data.ndim:
         raise ShapeError(f"{name}: input must be (N, C, ...) or (C,), got ()")
     axis = 1 if input._data.ndim > 1 else 0
-    if isinstance(target, Variable) and target._data.dtype.kind == "f":
+    floats = isinstance(target, Variable) and target._data.dtype.kind == "f"
+    if floats and target._data.shape not in _label_shapes(input._data.shape):
         _check(name, input, target, reduction)
         classes = input._data.shape[axis]
         _check_class_weight(name, input, weight, classes)

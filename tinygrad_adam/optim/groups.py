@@ -19,7 +19,10 @@ def read_groups(params: Any, name: str) -> list[Any]:
     """Return the groups in what an optimiser called `name` was given: a list of dicts."""
     entries = _listed(params)
     if not entries:
-        raise ArgumentError(f"{name}: got an empty list of parameters")
+        raise ArgumentError(
+            f"{name}: got an empty list of parameters; pass model.parameters(), called anew for "
+            "each use, of a model that has layers with parameters"
+        )
     if not any(isinstance(entry, Mapping) for entry in entries):
         return [{"params": entries}]
     for entry in entries:
@@ -76,7 +79,9 @@ def label(optimizer: str, groups: list[Group], index: int, i: int) -> str:
 
 def _listed(params: Any) -> list[Any]:
     """Return `params` as a list, if it is something that has an order."""
-    if isinstance(params, Tensor):
+    if _is_model(params):
+        advice = f"the model ({type(params).__name__}) itself; pass model.parameters()"
+    elif isinstance(params, Tensor):
         advice = "a single Tensor; put it in a list"
     elif isinstance(params, (set, frozenset)):
         advice = "a set, which has no order to save the state in; use a list"
@@ -87,6 +92,10 @@ def _listed(params: Any) -> list[Any]:
     else:
         return list(params)
     raise ArgumentError(f"params must be an iterable of Tensors, pairs or groups, got {advice}")
+
+
+def _is_model(value: Any) -> bool:
+    return callable(getattr(value, "parameters", None))
 
 
 def _unzipped(entries: list[Any], where: str) -> tuple[list[str], list[Any]]:
@@ -103,7 +112,8 @@ def _unzipped(entries: list[Any], where: str) -> tuple[list[str], list[Any]]:
 def _check_parameter(p: Any, where: str) -> None:
     """Raise if `p` cannot be optimised."""
     if not isinstance(p, Tensor):
-        raise ArgumentError(f"{where} must be a Tensor, got {type(p).__name__}")
+        advice = "; pass its .parameters()" if _is_model(p) else ""
+        raise ArgumentError(f"{where} must be a Tensor, got {type(p).__name__}{advice}")
     if p.dtype.kind != "f":
         raise DTypeError(f"{where} has dtype {p.dtype}; only floating point can be optimised")
     if not p.is_leaf:
