@@ -33,10 +33,10 @@ def test_what_looks_inside_is_read_at_its_first_use():
     code = (
         "import sys, tinygrad_adam as tg; tg.autograd;"
         "rooms = lambda: [n for n in sys.modules if n.startswith('tinygrad_adam.autograd.')];"
-        "before = rooms(); tg.autograd.detect_anomaly; tg.autograd.Graph;"
+        "before = rooms(); tg.autograd.detect_anomaly; tg.autograd.Graph; tg.explain;"
         "print(*sorted(name.rpartition('.')[2] for name in set(rooms()) - set(before)))"
     )
-    assert run(code) == "anomaly observe picture"
+    assert run(code) == "anomaly chain observe picture"
 
 
 def test_data_figures_and_training_are_read_at_their_first_use():

@@ -50,11 +50,13 @@ if _typing.TYPE_CHECKING:
     from . import func as func
     from . import plot as plot
     from . import train as train
+    from .autograd.chain import explain as explain
 
 __version__ = "0.1.0"
 
 # Read at their first use: whoever only wants gradients needs neither data nor figures.
 _LATER = ("data", "func", "plot", "train")
+_LATER_FROM = {"explain": "autograd.chain"}
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
     # of the files only these are part of the public face
@@ -68,7 +70,9 @@ if not _typing.TYPE_CHECKING:  # a type checker would take any name for known
     def __getattr__(name: str) -> object:
         if name in _LATER:
             return _import_module(f"{__name__}.{name}")
+        if name in _LATER_FROM:
+            return getattr(_import_module(f"{__name__}.{_LATER_FROM[name]}"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return [*__all__, *_LATER, "__version__"]
+        return [*__all__, *_LATER, *_LATER_FROM, "__version__"]

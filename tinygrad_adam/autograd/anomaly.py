@@ -23,7 +23,7 @@ from ..device import array_module, device_of, to_device
 from ..errors import AnomalyError
 from . import differentiate, engine
 from .graph import Node, Variable
-from .observe import observed
+from .observe import observed, recorded_plan
 from .registry import OPS, Bound, Op, Plan, Rule
 from .vocabulary import ON_MODULES
 
@@ -293,7 +293,7 @@ def _checked_rule(node: Node, i: int, rule: Rule, names: list[str]) -> Rule:
         watch = _state.watch
         if watch is None:
             return rule(F, g, *asked)
-        operation, where = node.op, getattr(_original(node), "where", None)
+        operation, where = node.op, getattr(recorded_plan(node), "where", None)
         name = operation.inputs[0 if operation.variadic else i]
         given = [("gradient", g), *zip(names, asked, strict=True)]
         if watch.sees(g):
@@ -320,11 +320,6 @@ def _checked_rule(node: Node, i: int, rule: Rule, names: list[str]) -> Rule:
         return out
 
     return run
-
-
-def _original(node: Node) -> Plan:
-    plan: Plan = getattr(node.plan, "original", node.plan)
-    return plan
 
 
 # --- on and off -------------------------------------------------------------------------------

@@ -12,17 +12,16 @@ from contextlib import contextmanager
 from .graph import Node
 from .registry import Plan, Rule
 
-__all__ = ["kept_names", "observed"]
+__all__ = ["kept_names", "observed", "recorded_plan"]
 
 
 class _Observed(Plan):
-    """A plan with other rules; `original` is the one it stands for."""
+    """A plan with other rules; `original` is the one it stands for, which may be such a one."""
 
     __slots__ = ("original",)
 
     def __init__(self, node: Node, wrap: Wrap) -> None:
-        plan = getattr(node.plan, "original", node.plan)
-        self.original: Plan = plan
+        self.original = plan = node.plan
         self.arrays, self.shapes, self.params = plan.arrays, plan.shapes, plan.params
         self.pick = plan.pick
         names = kept_names(node)
@@ -49,8 +48,16 @@ def observed(nodes: Iterable[Node], wrap: Wrap) -> Iterator[None]:
             node.plan = _Observed(node, wrap)
         yield
     finally:
-        for node in seen:  # another thread may have put the plan back already
+        for node in seen:  # another thread may have put a plan back already
             node.plan = getattr(node.plan, "original", node.plan)
+
+
+def recorded_plan(node: Node) -> Plan:
+    """Return the plan that `node` was recorded with."""
+    plan = node.plan
+    while isinstance(plan, _Observed):
+        plan = plan.original
+    return plan
 
 
 def kept_names(node: Node) -> list[str]:

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from ..errors import ArgumentError, GraphError, MissingPackageError
 from .engine import Key, collect
 from .graph import Node, Variable
+from .observe import recorded_plan
 
-__all__ = ["Graph", "aligned", "named"]
+__all__ = ["Graph", "aligned", "line_of", "many", "named", "operand", "root"]
 
 
 class _Box(NamedTuple):
@@ -69,7 +70,9 @@ class Graph:
     ) -> None:
         if limit is not None and limit < 1:
             raise ArgumentError(f"graph: limit must be at least 1, or None for all, got {limit}")
-        roots = [_root(t) for t in ([outputs] if isinstance(outputs, Variable) else outputs)]
+        roots = [
+            root(t, "graph") for t in ([outputs] if isinstance(outputs, Variable) else outputs)
+        ]
         nodes, leaves = collect(roots)
         called = named(names, leaves)
         keys = {node: f"{len(nodes) - i}" for i, node in enumerate(nodes)}
@@ -89,11 +92,9 @@ class Graph:
                 else:
                     source = keys[parent] if parent in kept else _OLDER
                 uses[source] += 1
-                sources.append((_operand(node, i), source))
+                sources.append((operand(node, i), source))
             name = f"{node.op.name} = {called[node]}" if node in called else node.op.name
-            where = getattr(node.plan, "where", None)
-            line = f"{os.path.basename(where.file)}:{where.line}" if where is not None else ""
-            box = _Box(name, node.shape, str(node.dtype), tuple(sources), line)
+            box = _Box(name, node.shape, str(node.dtype), tuple(sources), line_of(node))
             self._operations[keys[node]] = box
         self._leaves = {
             called[t]: _Box(called[t], t._data.shape, str(t._data.dtype), (), "") for t in reached
@@ -105,9 +106,7 @@ class Graph:
     def text(self) -> str:
         """Return the graph as a table, an operation a line, each with what it was made from."""
         operations, leaves = self._counts
-        head = (
-            f"graph of {_many(operations, 'operation')} and {_many(leaves, 'leaf')}, newest first"
-        )
+        head = f"graph of {many(operations, 'operation')} and {many(leaves, 'leaf')}, newest first"
         rows = []
         for key, box in self._operations.items():
             sources = "from " + ", ".join(source for _, source in box.sources)
@@ -131,10 +130,10 @@ class Graph:
         if any(self._left_out):
             lines.append(f'    {_OLDER}["... {self._remark()}"]')
         for key, box in self._operations.items():
-            for operand, source in box.sources:
+            for name, source in box.sources:
                 if source != _CONSTANT:
                     arrow = "-.->" if source == _OLDER else "-->"
-                    label = f"|{_mermaid_text(operand)}|" if len(box.sources) > 1 else ""
+                    label = f"|{_mermaid_text(name)}|" if len(box.sources) > 1 else ""
                     lines.append(f"    {ids[source]} {arrow}{label} {ids[key]}")
         return "\n".join(lines)
 
@@ -149,9 +148,9 @@ class Graph:
         if any(self._left_out):
             lines.append(f'    {_OLDER} [label="... {self._remark()}", shape=plain]')
         for key, box in self._operations.items():
-            for operand, source in box.sources:
+            for name, source in box.sources:
                 if source != _CONSTANT:
-                    notes = [f'label="{_dot_text(operand)}"'] * (len(box.sources) > 1)
+                    notes = [f'label="{_dot_text(name)}"'] * (len(box.sources) > 1)
                     notes += ["style=dashed"] * (source == _OLDER)
                     end = f" [{', '.join(notes)}]" if notes else ""
                     lines.append(f"    {ids[source]} -> {ids[key]}{end}")
@@ -204,18 +203,25 @@ class Graph:
 
     def _remark(self) -> str:
         nodes, leaves = self._left_out
-        return f"{_many(nodes, 'older operation')} and {_many(leaves, 'leaf')}"
+        return f"{many(nodes, 'older operation')} and {many(leaves, 'leaf')}"
 
 
 _CONSTANT, _OLDER = "constant", "older"  # keys and names of leaves are told apart from both
 
 
-def _root(t: Any) -> Key:
+def root(t: Any, name: str) -> Key:
+    """Return the node that made `t`, or the leaf itself.
+
+    Raises
+    ------
+    GraphError
+        If it is neither; `name` says who asks.
+    """
     if not isinstance(t, Variable):
-        raise GraphError(f"graph: expected a Tensor, got {type(t).__name__}")
+        raise GraphError(f"{name}: expected a Tensor, got {type(t).__name__}")
     if t._node is None and not t._requires_grad:
         raise GraphError(
-            f"graph: this tensor of shape {t._data.shape} was not made from one that requires a "
+            f"{name}: this tensor of shape {t._data.shape} was not made from one that requires a "
             "gradient, so nothing was recorded"
         )
     return t if t._node is None else t._node
@@ -248,12 +254,20 @@ def _free(name: str, taken: set[str]) -> str:
     return name
 
 
-def _operand(node: Node, i: int) -> str:
+def line_of(node: Node) -> str:
+    """Return the file's name and the line that recorded `node`, if anomalies were watched."""
+    where = getattr(recorded_plan(node), "where", None)
+    return "" if where is None else f"{os.path.basename(where.file)}:{where.line}"
+
+
+def operand(node: Node, i: int) -> str:
+    """Return what an operation calls its input `i`."""
     inputs = node.op.inputs
     return f"{inputs[0]}[{i}]" if node.op.variadic else inputs[i]
 
 
-def _many(n: int, word: str) -> str:
+def many(n: int, word: str) -> str:
+    """Return a number of things; of one, of two or more."""
     return f"{n} {word}" if n == 1 else f"{n} {word[:-1]}ves" if word == "leaf" else f"{n} {word}s"
 
 
