@@ -25,6 +25,10 @@ def leaf(values, dtype=np.float64):
     return tg.tensor(np.asarray(values, dtype), requires_grad=True)
 
 
+def plain(values, dtype=np.float64):
+    return tg.tensor(np.asarray(values, dtype))
+
+
 # --- the shape of the graph ---------------------------------------------------------------------
 
 
@@ -387,6 +391,69 @@ def test_second_backward_names_the_remedy_and_changes_nothing():
     with pytest.raises(GraphFreedError, match="retain_graph=True"):
         y.backward()
     np.testing.assert_array_equal(x.grad.data, before)
+
+
+def test_a_second_backward_needs_only_what_was_saved():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    loss = ((x + 1.0)[0] - x.T[1].reshape(2)).mean()  # saved shapes and indices only
+    for k in (1.0, 2.0):
+        loss.backward()
+        np.testing.assert_array_equal(x.grad.data, np.array([[0.5, 0.0], [0.0, -0.5]]) * k)
+    y = x.exp()
+    loss = (y + x).sum()
+    loss.backward()
+    with pytest.raises(GraphFreedError, match="exp"):
+        loss.backward()
+    (g,) = tg.autograd.grad(loss, y)  # which exp is not asked for
+    np.testing.assert_array_equal(g.data, np.ones((2, 2)))
+
+
+PIECEWISE = {
+    "relu": lambda x: x.relu(),
+    "abs": lambda x: x.abs(),
+    "clamp": lambda x: x.clamp(-1, 2),
+    "maximum": lambda x: tg.maximum(x, x * 0.5),
+    "amax": lambda x: x.amax(1),
+    "max_pool2d": lambda x: tg.nn.functional.max_pool2d(x.reshape(1, 1, 2, 2), 2),
+    "hidden": lambda x: (x @ plain([[1.0, -2.0], [3.0, 0.5]])).relu().abs(),
+}
+
+
+@pytest.mark.parametrize("name", PIECEWISE)
+def test_a_derivative_that_is_constant_has_a_derivative(name):
+    x = leaf([[1.5, -2.0], [3.0, 0.25]])
+    (g,) = tg.autograd.grad(PIECEWISE[name](x).sum(), x, create_graph=True)
+    assert g.requires_grad
+    (g * g).sum().backward(plain(np.inf))
+    np.testing.assert_array_equal(x.grad.data, np.zeros((2, 2)))
+
+
+def test_a_derivative_that_depends_on_nothing_has_none():
+    x = leaf([[1.5, -2.0], [3.0, 0.25]])
+    for function in (
+        lambda x: x + 1.0,
+        lambda x: x * 2.0,
+        lambda x: x.mean(),
+        lambda x: x.T[0],
+        lambda x: x.sign(),
+        lambda x: x @ plain([1.0, 2.0]),
+        lambda x: tg.where(x > 1, x, 0.0),
+    ):
+        (g,) = tg.autograd.grad(function(x).sum(), x, create_graph=True)
+        assert not g.requires_grad
+
+
+def test_backward_does_not_warn():
+    x = leaf([0.0, 4.0])
+    (g,) = tg.autograd.grad(x.sqrt().sum(), x, create_graph=True)
+    np.testing.assert_array_equal(g.data, [np.inf, 0.25])
+    (g * 0.5).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [-np.inf, -1 / 64])
+    x.grad = None
+    (x * 0.0).sqrt().sum().backward()
+    assert np.isnan(x.grad.data).all()
+    with pytest.warns(RuntimeWarning, match="divide"):
+        x.log()
 
 
 def test_second_backward_with_retain_graph():
@@ -781,6 +848,19 @@ def test_leaf_hook_sees_the_whole_gradient_once():
     x.register_hook(lambda g: seen.append(g.item()))
     (x * 2 + x * 3).backward()
     assert seen == [5.0]
+
+
+def test_hooks_of_the_root_run_though_no_input_lies_below():
+    x, z, seen = leaf([1.0]), leaf([1.0, 2.0]), []
+    y, w = x * 2.0, (z * 3.0).sum()
+    y.register_hook(lambda g: seen.append(g.item()))
+    y.retain_grad()
+    assert tg.autograd.grad(y, z, allow_unused=True, retain_graph=True) == (None,)
+    assert (seen, y.grad.item()) == ([1.0], 1.0)
+    (g,) = tg.autograd.grad([y, w], z, retain_graph=True)
+    assert (seen, g.tolist()) == ([1.0], [3.0, 3.0])  # of several roots, those on the way
+    y.backward(inputs=[z])
+    assert (seen, y.grad.item(), z.grad, x.grad) == ([1.0, 1.0], 2.0, None, None)
 
 
 def test_hook_that_returns_nonsense():

@@ -516,6 +516,13 @@ def test_one_hot():
     assert tg.one_hot(tg.tensor([], dtype=tg.int64), 4).shape == (0, 4)
 
 
+def test_nothing_to_flatten():
+    x = tg.zeros(2, 3)
+    assert x.flatten(1, 1) is x
+    assert x.flatten(-2, 0) is x
+    assert x[0, 0].flatten().shape == (1,)
+
+
 def test_split_and_chunk_lengths():
     def lengths(pieces):
         return [len(p) for p in pieces]
@@ -526,6 +533,7 @@ def test_split_and_chunk_lengths():
     assert lengths(tg.split(x, [2, 0, 5])) == [2, 0, 5]
     assert lengths(tg.chunk(x, 3)) == [3, 3, 1]
     assert lengths(tg.chunk(x, 6)) == [2, 2, 2, 1]
+    assert [t.shape for t in tg.zeros(2, 0).chunk(3, 1)] == [(2, 0)] * 3  # as in PyTorch
     assert lengths(tg.split(x[:0], 2)) == [0]
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy import ndarray
 
 from ..buffers import is_sole
@@ -46,6 +47,7 @@ class Way(NamedTuple):
 
 def plan(roots: Iterable[Key], targets: set[Key] | None) -> Way:
     """Return the way from the outputs' nodes to `targets`; to every leaf if they are None."""
+    roots = tuple(roots)
     order, leaves = collect(roots)
     if targets is None:
         return Way(order, None, leaves, None, None)
@@ -55,7 +57,9 @@ def plan(roots: Iterable[Key], targets: set[Key] | None) -> Way:
         if any(p in useful for p in node.parents if p is not None):
             useful.add(node)
             runs.add(node)
-    return Way([n for n in order if n in useful], runs, leaves, targets, useful)
+    alone = roots if len(roots) == 1 else ()  # its hooks run in any case, as in PyTorch
+    order = [n for n in order if n in useful or n in alone]
+    return Way(order, runs, leaves, targets, useful)
 
 
 def collect(roots: Iterable[Key]) -> tuple[list[Node], list[Variable]]:
@@ -93,7 +97,8 @@ def walk(
     retained: list[tuple[Variable, Any]] = []
     F: Any = ON_TENSORS
     saved: Any
-    with recording(create_graph):
+    # an infinite or undefined gradient says by itself what it is
+    with recording(create_graph), np.errstate(all="ignore"):
         for node in order:
             g = grads.pop(node)
             if node.hooks is not None or node.keeper is not None:
@@ -141,7 +146,7 @@ def walk(
                 else:
                     grads[parent] = before + out
                     owned.add(parent)
-            if not keep:
+            if not keep and node.plan.arrays:
                 node.saved = None
             saved = out = before = None  # freed now, not when the next node has run
         for key, g in grads.items():

@@ -190,4 +190,4 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         raise ArgumentError(f"chunk: needs at least one piece, got {chunks}")
     shape = input._data.shape
     n = shape[one_axis("chunk", shape, dim)] if shape else 0
-    return split(input, max(-(-n // chunks), 1), dim)
+    return split(input, -(-n // chunks) if n or not shape else [0] * chunks, dim)

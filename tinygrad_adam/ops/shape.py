@@ -118,6 +118,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     Returns
     -------
     Tensor
+        This one if there is nothing to merge.
 
     Examples
     --------
@@ -133,6 +134,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         raise ArgumentError(
             f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {shape}"
         )
+    if first == last:
+        return input
     merged = math.prod(shape[first : last + 1])
     return reshape(input, (*shape[:first], merged, *shape[last + 1 :]))
 
