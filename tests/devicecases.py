@@ -337,6 +337,18 @@ def masks_have_a_size_of_their_own(cp: Any) -> None:
 
 
 @fact
+def memory_is_taken_over_without_a_sign_of_its_owner(cp: Any) -> None:
+    x = cp.arange(3.0)
+    y = cp.from_dlpack(x)
+    assert x.__dlpack_device__() == (2, 0)
+    assert (y.base, y.data.ptr, y.strides) == (None, x.data.ptr, x.strides)
+    y += 1
+    assert x.tolist() == [1, 2, 3]
+    with pytest.raises(BufferError):
+        x.__dlpack__(dl_device=(5, 0))
+
+
+@fact
 def an_operand_without_ufuncs_has_its_turn(cp: Any) -> None:
     class Other:
         __array_ufunc__ = None

@@ -282,6 +282,22 @@ class ndarray:
             return NotImplemented
         return _functions[ufunc.__name__](*inputs, **kwargs)
 
+    # to another library on the same device
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: Any = None,
+        dl_device: Any = None,
+        copy: Any = None,
+    ) -> Any:
+        if dl_device not in (None, self.__dlpack_device__()):
+            raise BufferError(f"{self.__dlpack_device__()} was asked for as {dl_device}")
+        return SimpleNamespace(raw=self._raw.copy() if copy else self._raw, device=self._device)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self._device
+
     # copies
     def copy(self, order: str = "C") -> ndarray:
         if self._device == _current.device or not self.size:
@@ -337,8 +353,8 @@ class ndarray:
     def T(self) -> ndarray:
         return self if self.ndim < 2 else self._view(self._raw.T)
 
-    def view(self, dtype: Any = None, array_class: Any = None) -> ndarray:
-        if array_class is not None or np.dtype(dtype).itemsize != self.dtype.itemsize:
+    def view(self, dtype: Any = None, type: Any = None) -> ndarray:
+        if type is not None or np.dtype(dtype).itemsize != self.dtype.itemsize:
             raise NotImplementedError("only for another type of the same size")
         return self._view(self._raw.view(_checked_dtype(dtype)))
 
@@ -566,6 +582,11 @@ def asarray(
 
 def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
     return a if a.flags.c_contiguous and a.ndim else _launch(np.ascontiguousarray, a)
+
+
+def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
+    capsule = array.__dlpack__(stream=1, max_version=(1, 0))
+    return ndarray(capsule.raw, capsule.device, None)  # nothing says whose memory it is
 
 
 def asnumpy(

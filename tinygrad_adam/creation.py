@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .autograd.graph import Variable
-from .device import Array, Device, array_module, asarray, device_guard, to_device
+from .device import Array, Device, array_module, asarray, copied, device_guard, to_device
 from .dtypes import element_type, float_type, get_default_dtype, kind
-from .errors import ArgumentError, DTypeError, ShapeError, TinygradError
+from .errors import ArgumentError, DTypeError, ExchangeError, ShapeError, TinygradError
 from .ops.arguments import integer, number, sizes, takes_tensor
 from .random import Generator, draws
 from .tensor import Tensor
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .types import Data, DeviceLike, DTypeLike, Size
 
 __all__ = [
-    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
-    "linspace", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like",
-    "randperm", "tensor", "zeros", "zeros_like",
+    "arange", "as_tensor", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full",
+    "full_like", "linspace", "ones", "ones_like", "rand", "rand_like", "randint", "randn",
+    "randn_like", "randperm", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -189,6 +189,62 @@ def from_numpy(array: np.ndarray) -> Tensor:
             "cannot be shared; use tg.tensor(array), which copies"
         )
     return Tensor(array)
+
+
+def from_dlpack(x: Any, *, device: DeviceLike | None = None, copy: bool | None = None) -> Tensor:
+    """Return a tensor on the memory of an array of another library, through DLPack.
+
+    Writing to one writes to the other.  Changes made through tensors are noticed by the graphs of
+    all tensors on the memory, however often it was taken over or handed out.
+
+    Parameters
+    ----------
+    x : array
+        Of NumPy, CuPy, PyTorch, JAX or any other library whose arrays have ``__dlpack__``.
+    device : str, optional
+        Where to put it; left out, it stays where it is.
+    copy : bool, optional
+        True copies always, False never; left out, only where the device requires it.
+
+    Returns
+    -------
+    Tensor
+        A leaf.  Its memory is read-only where the other library says so, or cannot say otherwise.
+
+    Raises
+    ------
+    ExchangeError
+        If the memory cannot be shared: its elements are of a type that NumPy lacks, it requires a
+        gradient there, or it would have to be copied and `copy` is False.
+    DTypeError
+        If `x` is no such array, or its elements are not supported.
+    DeviceError
+        If it is on a GPU and CuPy is not installed.
+
+    Notes
+    -----
+    The protocol is described at https://dmlc.github.io/dlpack/latest/python_spec.html.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_adam as tg
+    >>> a = np.zeros(2)
+    >>> t = tg.from_dlpack(a)
+    >>> t += 1
+    >>> a
+    array([1., 1.])
+    """
+    from .exchange import imported
+
+    t = x.detach() if isinstance(x, Tensor) and not x.requires_grad else Tensor(imported(x))
+    target = t.device if device is None else Device.parse(device)
+    if target != t.device and copy is False:
+        raise ExchangeError(
+            f"from_dlpack: moving from {t.device} to {target} copies, and copy is False"
+        )
+    if copy and target == t.device:
+        return Tensor(copied(t.data))
+    return t.to(target)
 
 
 # --- constants and ranges ---------------------------------------------------------------------

@@ -7,8 +7,9 @@ say what was wrong, give both sides, and say what to do instead.
 
 __all__ = [
     "AnomalyError", "ArgumentError", "DTypeError", "DataError", "DeviceError", "Diverged",
-    "GraphError", "GraphFreedError", "InPlaceError", "MissingPackageError", "ModuleError",
-    "ModuleStateError", "OutOfRangeError", "ShapeError", "StateDictError", "TinygradError",
+    "ExchangeError", "GraphError", "GraphFreedError", "InPlaceError", "MissingPackageError",
+    "ModuleError", "ModuleStateError", "NoSequenceError", "OutOfRangeError", "ShapeError",
+    "StateDictError", "TinygradError",
 ]  # fmt: skip
 
 
@@ -18,6 +19,10 @@ class TinygradError(Exception):
 
 class ShapeError(TinygradError, ValueError):
     """Shapes, axes or element counts that do not fit together."""
+
+
+class NoSequenceError(ShapeError, TypeError):
+    """A tensor without axes where a sequence is needed."""
 
 
 class OutOfRangeError(TinygradError, IndexError):
@@ -46,6 +51,10 @@ class StateDictError(TinygradError, RuntimeError):
 
 class GraphError(TinygradError, RuntimeError):
     """A backward pass that the recorded graph cannot give."""
+
+
+class ExchangeError(TinygradError, BufferError):
+    """Memory that cannot be handed to, or taken from, another library as it lies."""
 
 
 class GraphFreedError(GraphError):

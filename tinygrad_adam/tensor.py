@@ -14,10 +14,17 @@ import numpy as np
 
 from .autograd import differentiate
 from .autograd.graph import Node, Variable, variable
-from .autograd.memory import changed, leave
+from .autograd.memory import changed, leave, origin
 from .device import Array, Device, device_of
 from .dtypes import element_type, kind
-from .errors import DeviceError, DTypeError, GraphError, OutOfRangeError, ShapeError
+from .errors import (
+    DeviceError,
+    DTypeError,
+    GraphError,
+    NoSequenceError,
+    OutOfRangeError,
+    ShapeError,
+)
 from .inplace import add_, copy_, div_, fill_, mul_, pow_, sub_, update, zero_
 from .ops import arguments, join
 from .ops import elementwise as ew
@@ -69,6 +76,23 @@ def _comparable(other: Any) -> bool:
     return isinstance(other, (Variable, bool, int, float)) or hasattr(other, "dtype")
 
 
+class _Ufunc:
+    """What NumPy asks the type for, and CuPy the tensor.
+
+    None makes CuPy leave `array + tensor` to `Tensor.__radd__`.  It would do so with NumPy too, but
+    then ``numpy.exp(tensor)`` could not say what to do instead.
+    """
+
+    def __get__(self, t: Any, owner: type) -> Callable[..., Any] | None:
+        return _numpy_ufunc if t is None else None
+
+
+def _numpy_ufunc(t: Any, function: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Any:
+    from .exchange import numpy_ufunc
+
+    return numpy_ufunc(function, method, *inputs, **settings)
+
+
 class Tensor(Variable):
     r"""An n-dimensional array that remembers how it was made, so that it can be differentiated.
 
@@ -101,8 +125,7 @@ class Tensor(Variable):
     """
 
     __slots__ = ()
-    # NumPy and CuPy then leave `array + tensor` to Tensor.__radd__.
-    __array_ufunc__: ClassVar[None] = None
+    __array_ufunc__: ClassVar[Any] = _Ufunc()
     # Comparison is element-wise, so identity is what a tensor can be looked up by.
     __hash__ = object.__hash__
 
@@ -461,6 +484,43 @@ class Tensor(Variable):
     ) -> np.ndarray[Any, np.dtype[np.generic]]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
+        from .exchange import numpy_function
+
+        return numpy_function(function, args, settings)
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[_builtin_int, _builtin_int] | None = None,
+        dl_device: tuple[Any, _builtin_int] | None = None,
+        copy: _builtin_bool | None = None,
+    ) -> Any:
+        """Return this tensor's memory as a DLPack capsule, for ``from_dlpack`` of any library.
+
+        Parameters
+        ----------
+        stream, max_version, dl_device, copy
+            As in the Python array API standard; NumPy or CuPy answers them.
+
+        Raises
+        ------
+        ExchangeError
+            If a gradient is required, which the other library would lose; `detach` first.  Also
+            if the memory is read-only and the other library cannot be told, or what is asked for
+            cannot be had.
+        """
+        from .exchange import exported
+
+        asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device}
+        return exported(self, **asked, copy=copy)
+
+    def __dlpack_device__(self) -> tuple[_builtin_int, _builtin_int]:
+        """Return DLPack's number for the kind of device, and which one of them it is."""
+        kind, index = self._data.__dlpack_device__()
+        return _builtin_int(kind), _builtin_int(index)
+
     def __float__(self) -> _builtin_float:
         return _builtin_float(self.item())
 
@@ -483,12 +543,12 @@ class Tensor(Variable):
 
     def __len__(self) -> _builtin_int:
         if not self._data.ndim:
-            raise ShapeError("len: a 0-d tensor has no length")
+            raise NoSequenceError("len: a 0-d tensor has no length")
         return _builtin_int(self._data.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self._data.ndim:
-            raise ShapeError("iteration over a 0-d tensor; use .item()")
+            raise NoSequenceError("iteration over a 0-d tensor; use .item()")
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> _builtin_bool:
@@ -697,6 +757,10 @@ class Tensor(Variable):
         return _rebuilt, parts, getattr(self, "__dict__", None)
 
     def __copy__(self) -> Tensor:
+        if self._node is not None:  # made by the same operation, from the same memory
+            new: Tensor = variable(self._data, self._node)
+            new._family = origin(self)[0], None  # a write to one is not followed by the other
+            return new
         _, parts, attributes = self.__reduce__()
         new = _rebuilt(*parts)
         if attributes:
