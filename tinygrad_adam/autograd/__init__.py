@@ -15,21 +15,24 @@ from .registry import OPS, Op, op
 if TYPE_CHECKING:
     from ..types import Grad
     from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+    from .function import Function, once_differentiable
     from .picture import Graph
 
 __all__ = [
-    "Graph", "Node", "OPS", "Op", "apply", "backward", "detect_anomaly", "enable_grad", "faster",
-    "grad", "is_anomaly_enabled", "is_grad_enabled", "no_grad", "op", "set_detect_anomaly",
-    "set_grad_enabled",
+    "Function", "Graph", "Node", "OPS", "Op", "apply", "backward", "detect_anomaly", "enable_grad",
+    "faster", "grad", "is_anomaly_enabled", "is_grad_enabled", "no_grad", "once_differentiable",
+    "op", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip
 
 grad: Grad = _differentiate.grad
 
 # Read at their first use, from these files: plain training needs none of them.
 _LATER = {
+    "Function": "function",
     "Graph": "picture",
     "detect_anomaly": "anomaly",
     "is_anomaly_enabled": "anomaly",
+    "once_differentiable": "function",
     "set_detect_anomaly": "anomaly",
 }
 
