@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import tinygrad_adam as tg
-from tinygrad_adam.cli import main
+from tinygrad_adam.cli import jobs, main
+from tinygrad_adam.cli.jobs import JOBS
 from tinygrad_adam.cli.models import ConvNet, linear_model, sigmoid_net
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -67,6 +68,7 @@ def test_train_mnist(digits, here, capsys):
     assert run("train", "mnist", "--data", digits, "--epochs", 2, "--out", "results") == 0
     assert files(here) == [
         "results",
+        "results/accuracy.png",
         "results/confusion_matrix.png",
         "results/filters.png",
         "results/loss.png",
@@ -112,7 +114,7 @@ def test_train_mnist(digits, here, capsys):
         "epoch", "loss", "accuracy", "test", "loss", "test", "accuracy", "elapsed"
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
-    assert lines[-1].startswith("saved in results: confusion_matrix.png, filters.png")
+    assert lines[-9:-6] == ["saved in results:", "  accuracy.png", "  confusion_matrix.png"]
     assert "\x1b" not in out
 
 
@@ -123,6 +125,7 @@ def test_train_breast_cancer(here):
     assert metrics["test_accuracy"] >= 0.96
     assert metrics["roc_auc"] >= 0.99
     assert files(results) == [
+        "accuracy.png",
         "confusion_matrix.png",
         "loss.png",
         "metrics.json",
@@ -197,6 +200,16 @@ def test_version_and_help(capsys):
     for command in ([], ["train"], ["compare"]):
         assert run(*command, "--help") == 0
         assert "usage: tinygrad-adam" in capsys.readouterr().out
+    helps = {}
+    for job in ("mnist", "breast-cancer", "linear-regression"):
+        assert run("train", job, "--help") == 0
+        helps[job] = capsys.readouterr().out
+        assert f"usage: tinygrad-adam train {job}" in helps[job]
+        assert [other for other in JOBS if other in helps[job]] == [job]
+    assert [job for job in helps if "--data FOLDER" in helps[job]] == ["mnist"]
+    assert "0.1 for sgd" in helps["mnist"]
+    assert "default: 64" in helps["mnist"]
+    assert "default: all" in helps["breast-cancer"]
 
 
 # --- what goes wrong: one line, status 2, nothing left behind -----------------------------------
@@ -204,7 +217,7 @@ def test_version_and_help(capsys):
 WRONG = [
     ([], "COMMAND"),
     (["fly"], "invalid choice: 'fly'"),
-    (["train"], "job"),
+    (["train"], "required: JOB"),
     (["train", "imagenet"], "invalid choice: 'imagenet'"),
     (["train", "mnist", "--epoch", "1"], "unrecognized arguments: --epoch"),
     (["train", "mnist", "--lr", "fast"], "--lr: invalid float value: 'fast'"),
@@ -221,7 +234,7 @@ WRONG = [
     (["train", "mnist", "--data", "nowhere"], "no such folder: nowhere"),
     (["train", "mnist", "--data", __file__], f"not a folder: {__file__}"),
     (["train", "mnist", "--data", ""], "a path is empty"),
-    (["train", "breast-cancer", "--data", "."], "breast-cancer brings its own data"),
+    (["train", "breast-cancer", "--data", "."], "unrecognized arguments: --data ."),
     (["train", "breast-cancer", "--out", ""], "--out is empty; name a new folder"),
     (["compare", "--out", "x" * 300], "File name too long; name another folder with --out"),
     (["compare", "--steps", "0"], "--steps must be at least 1"),
@@ -365,8 +378,58 @@ def accident(monkeypatch, error, step=3, call=None):
 
 @pytest.mark.parametrize("command", ["train breast-cancer", "compare"])
 def test_ctrl_c(command, here, monkeypatch, capsys):
-    accident(monkeypatch, KeyboardInterrupt())
+    accident(monkeypatch, KeyboardInterrupt(), step=1)  # before the first epoch is finished
     assert run(*command.split()) == 130
+    assert capsys.readouterr().err == "tinygrad-adam: error: interrupted\n"
+    assert files(here) == []
+
+
+@pytest.mark.parametrize("when", ["in a step", "while the test data are predicted", "kept"])
+def test_ctrl_c_keeps_what_finished_epochs_gave(when, here, monkeypatch, capsys):
+    arguments = ["train", "breast-cancer", "--epochs", "6", "--out", "r"]
+    model = sigmoid_net(30, 16, 8, 1)
+
+    def stop(*args, **settings):
+        raise KeyboardInterrupt
+
+    if when == "in a step":  # the fourth epoch's only one
+        accident(monkeypatch, KeyboardInterrupt(), step=4)
+    else:
+        name = "predict" if when.startswith("while") else "Tensor.clone"
+        whole = jobs.predict if name == "predict" else tg.Tensor.clone
+        count = [0]
+
+        def fourth(*args, **settings):
+            count[0] += 1
+            each = 1 if name == "predict" else len(model.state_dict())
+            return (stop if count[0] == 3 * each + 1 else whole)(*args, **settings)
+
+        monkeypatch.setattr(f"tinygrad_adam.cli.jobs.{name}", fourth)
+    assert run(*arguments) == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert capsys.readouterr().err == (
+        "tinygrad-adam: error: interrupted; what 3 of 6 epochs gave is saved in r\n"
+    )
+    assert files(here) == ["r", "r/metrics.json", "r/settings.json", "r/weights.safetensors"]
+    metrics = json.loads((here / "r" / "metrics.json").read_text())
+    # The same as a run of three epochs leaves.
+    assert run(*arguments[:3], "3", "--out", "whole") == 0
+    expected = json.loads((here / "whole" / "metrics.json").read_text())
+    assert metrics["history"] == expected["history"]
+    states = [tg.load(here / name / "weights.safetensors") for name in ("r", "whole")]
+    for key in model.state_dict():
+        np.testing.assert_array_equal(*(state[key].numpy() for state in states))
+
+
+def test_a_second_ctrl_c_ends_at_once(here, monkeypatch, capsys):
+    accident(monkeypatch, KeyboardInterrupt(), step=3)
+
+    def stop(*args, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinygrad_adam.cli.folder.save", stop)
+    assert run("train", "breast-cancer") == 130
     assert capsys.readouterr().err == "tinygrad-adam: error: interrupted\n"
     assert files(here) == []
 
@@ -414,6 +477,25 @@ def test_training_that_diverges(here, capsys):
     assert files(here) == []
 
 
+@pytest.mark.parametrize("job", ["linear-regression", "breast-cancer"])
+def test_a_loss_that_ends_huge_is_no_success(job, here, capsys):
+    assert run("train", job, "--lr", "1e9", "--epochs", "3") == 1
+    err = capsys.readouterr().err
+    assert "training diverged, the loss rose from " in err
+    assert "try a learning rate below 1e+09 (--lr)" in err
+    assert err.count("\n") == 1
+    assert files(here) == []
+
+
+def test_a_batch_that_is_cut_to_the_data_is_said(capsys):
+    for size, words in (
+        ("5000", "batch size 455 (all there are, not 5000),"),
+        ("455", "size 455,"),
+    ):
+        assert run("train", "breast-cancer", "--epochs", 1, "--batch-size", size) == 0
+        assert words in capsys.readouterr().out
+
+
 # --- from outside -------------------------------------------------------------------------------
 
 # Warnings are errors there too.
@@ -429,7 +511,7 @@ def test_help_is_quick_to_load_and_needs_nothing_heavy():
     heavy = ("matplotlib", "sklearn", "rich", "safetensors", "cupy", "scipy")
     code = f"""
 import sys
-from tinygrad_adam.cli import main
+from tinygrad_adam.cli import jobs, main
 try:
     main(["train", "--help"])
 except SystemExit as end:
@@ -492,7 +574,7 @@ def test_an_encoding_without_the_letters_of_the_path(here):
     env = outside(PYTHONIOENCODING="ascii:strict")
     found = subprocess.run(command, env=env, capture_output=True, text=True)
     assert (found.returncode, found.stderr) == (0, "")
-    assert r"saved in t\xe4st: " in found.stdout
+    assert r"saved in t\xe4st:" in found.stdout
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")

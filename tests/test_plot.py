@@ -110,6 +110,15 @@ def test_loss_curve_of_several_runs_has_a_legend_and_starts_where_told():
 
 
 @pytest.mark.parametrize("log", [True, False])
+def test_the_ticks_of_one_epoch_are_whole(log):
+    figure = plot.loss_curve([0.5], start=1, log=log)
+    drawn(figure)
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
+@pytest.mark.parametrize("log", [True, False])
 @pytest.mark.parametrize(
     "losses",
     [
@@ -185,6 +194,10 @@ def test_paths_on_contours():
     star = next(line for line in axes.lines if line.get_marker() == "*")
     assert star.get_xydata().tolist() == [[1.0, 1.0]]
     drawn(figure)
+    # The legend stands beside the paths, inside the figure.
+    legend, plane = axes.get_legend().get_window_extent(), axes.get_window_extent()
+    assert not legend.overlaps(plane)
+    assert figure.bbox.x1 >= legend.x1 > legend.x0 >= plane.x1
 
 
 def test_contours_of_a_constant_and_of_a_function_with_holes():
@@ -308,7 +321,8 @@ def test_misclassified(shape):
 def test_misclassified_draws_no_more_than_asked_and_copes_with_perfection():
     wrong = plot.misclassified(np.zeros((40, 3, 3)), [0] * 40, [1] * 40, most=7)
     assert len(wrong.axes[0].images) == len(wrong.axes[0].texts) == 7
-    assert wrong.axes[0].get_title().startswith("40 of 40")
+    title = "40 of 40 misclassified (true as predicted)\nthe first 7 of 40"
+    assert wrong.axes[0].get_title() == title
     perfect = plot.misclassified(np.zeros((4, 3, 3)), [0] * 4, [0] * 4)
     assert len(perfect.axes[0].images) == 0
     assert perfect.axes[0].get_title().startswith("0 of 4")

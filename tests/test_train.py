@@ -483,13 +483,26 @@ def test_linear_regression_reaches_least_squares(seed):
     assert set(outcome.figures) == {"loss", "predictions"}
 
 
+def test_the_curves_of_a_job_show_its_history():
+    outcome = JOBS["breast-cancer"](Settings(epochs=3)).run(Silent())
+    for name in ("loss", "accuracy"):
+        axes = outcome.figures[name].axes[0]
+        during, after = axes.lines
+        assert during.get_label() == "training (during the epoch)"
+        assert during.get_ydata().tolist() == outcome.history[name]
+        assert after.get_label() == "test (after it)"
+        assert after.get_ydata().tolist() == outcome.history[f"test_{name}"]
+        assert during.get_xdata().tolist() == after.get_xdata().tolist() == [1, 2, 3]
+        assert axes.get_ylabel() == name.capitalize()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_breast_cancer_learns(seed):
     report = Silent()
     outcome = JOBS["breast-cancer"](Settings(seed=seed)).run(report)
     assert outcome.metrics["test_accuracy"] >= 0.96
     assert outcome.metrics["roc_auc"] >= 0.99
-    assert set(outcome.figures) == {"loss", "roc_and_pr", "confusion_matrix"}
+    assert set(outcome.figures) == {"loss", "accuracy", "roc_and_pr", "confusion_matrix"}
     assert [row["epoch"] for row in report.rows] == [str(k) for k in (1, *range(10, 101, 10))]
     assert outcome.history["test_epoch"] == [1, *range(10, 101, 10)]
     assert outcome.history["test_accuracy"][-1] == outcome.metrics["test_accuracy"]

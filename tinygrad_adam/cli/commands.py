@@ -10,13 +10,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import Diverged, TinygradError
 from ..train import make_report
 from .folder import RunFolder, versions
-from .jobs import JOBS, Settings
+from .jobs import JOBS, Job, Settings
 from .optimizers import OPTIMIZERS
 from .race import CONTESTANTS, compare
 
@@ -36,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 if all went well, 1 if training diverged or the machine failed, 2 if the arguments or
         the data were wrong, 130 after Ctrl-C.  A run that fails leaves no folder behind; one that
-        was complete keeps it, even if its last lines could not be printed.
+        was complete keeps it, even if its last lines could not be printed.  After Ctrl-C in a
+        training the folder has the weights after the last finished epoch and the history up to
+        it, but no figures.
 
     Raises
     ------
@@ -55,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.command(arguments)
     except TinygradError as error:
         return _failed(error, 1 if isinstance(error, Diverged) else 2)
-    except KeyboardInterrupt:
-        return _failed("interrupted", 130)
+    except KeyboardInterrupt as error:
+        return _failed(str(error) or "interrupted", 130)
     except BrokenPipeError:
         # Whoever read the output is gone; Python would try to flush to it once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -113,25 +115,12 @@ def _parser() -> argparse.ArgumentParser:
         "train",
         help="train a model, and save its weights, metrics and figures",
         description="Train a model, and save its weights, metrics and figures.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="defaults:\n" + "\n".join(map(_defaults, JOBS)),
+        epilog="tinygrad-adam train JOB --help shows the flags of a job.",
         allow_abbrev=False,
     )
-    train.add_argument("job", choices=JOBS, help="what to train")
-    train.add_argument("--device", default="cpu", help='"cpu" (default), "cuda" or "cuda:1"')
-    text = "default: adam; momentum is SGD's"
-    train.add_argument("--optimizer", default="adam", choices=OPTIMIZERS, help=text)
-    train.add_argument("--lr", type=float, metavar="RATE", help="learning rate")
-    text = "multiply the learning rate by FACTOR^(k/1000) after k updates"
-    train.add_argument("--decay-rate", type=float, metavar="FACTOR", help=text)
-    text = "passes over the training data; of more than 20, about ten are shown"
-    train.add_argument("--epochs", type=int, metavar="N", help=text)
-    train.add_argument("--batch-size", type=int, metavar="N", help="samples per update")
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    text = "mnist: the four IDX files of the full data set; default: the bundled digits"
-    train.add_argument("--data", metavar="FOLDER", help=text)
-    _add_out(train, "<job>")
-    train.set_defaults(command=_train)
+    jobs = train.add_subparsers(metavar="JOB", dest="job", required=True)
+    for job in JOBS.values():
+        _add_job(jobs, job)
 
     race = commands.add_parser(
         "compare",
@@ -155,11 +144,27 @@ def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--out", metavar="FOLDER", help=text)
 
 
-def _defaults(name: str) -> str:
-    job = JOBS[name]
-    batch = "all samples" if job.batch_size is None else f"{job.batch_size} samples"
-    rates = ", ".join(f"{key} {rate:g}" for key, rate in job.rates.items())
-    return f"  {name}: {job.epochs} epochs, {batch} per update\n    lr: {rates}"
+def _add_job(jobs: Any, job: type[Job]) -> None:
+    about = next(iter((job.__doc__ or "").splitlines()))
+    parser = jobs.add_parser(job.name, help=about, description=about, allow_abbrev=False)
+    parser.add_argument("--device", default="cpu", help='"cpu" (default), "cuda" or "cuda:1"')
+    text = "default: adam; momentum is SGD's"
+    parser.add_argument("--optimizer", default="adam", choices=OPTIMIZERS, help=text)
+    rates = ", ".join(f"{rate:g} for {name}" for name, rate in job.rates.items())
+    text = f"learning rate; default: {rates}"
+    parser.add_argument("--lr", type=float, metavar="RATE", help=text)
+    text = "multiply the learning rate by FACTOR^(k/1000) after k updates"
+    parser.add_argument("--decay-rate", type=float, metavar="FACTOR", help=text)
+    text = f"passes over the training data, default: {job.epochs}; of more than 20 about ten show"
+    parser.add_argument("--epochs", type=int, metavar="N", help=text)
+    text = f"samples per update; default: {job.batch_size or 'all'}"
+    parser.add_argument("--batch-size", type=int, metavar="N", help=text)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    if job.takes_folder:
+        text = "the four IDX files of the full data set; default: the bundled digits"
+        parser.add_argument("--data", metavar="FOLDER", help=text)
+    _add_out(parser, job.name)
+    parser.set_defaults(command=_train, data=None)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -177,6 +182,11 @@ def _train(arguments: argparse.Namespace) -> None:
         folder.write_weights(outcome.model, settings)
         folder.write_json("settings.json", settings)
         folder.write_json("metrics.json", {**outcome.metrics, "history": outcome.history})
+    if outcome.interrupted:
+        done, epochs = len(outcome.history["loss"]), job.settings["epochs"]
+        raise KeyboardInterrupt(
+            f"interrupted; what {done} of {epochs} epochs gave is saved in {folder.path}"
+        )
     report.line("")
     report.table(
         ("", ""), [(name.replace("_", " "), f"{v:.6g}") for name, v in outcome.metrics.items()]

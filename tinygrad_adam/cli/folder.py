@@ -142,9 +142,9 @@ class RunFolder:
             self._remove_made()
 
     def saved(self) -> str:
-        """Return one line about where the files are now, and which."""
-        names = ", ".join(sorted(file.name for file in self.path.iterdir()))
-        return f"saved in {self.path}: {names}"
+        """Return where the files are now, and which, one a line: a terminal then breaks no name."""
+        names = sorted(file.name for file in self.path.iterdir())
+        return "\n  ".join([f"saved in {self.path}:", *names])
 
     def _put_in_place(self) -> None:
         if self.path == self._hidden.parent:

@@ -42,6 +42,8 @@ Findings = tuple[dict[str, float], dict[str, "Figure"]]
 
 # Up to twice as many epochs are all shown; longer runs show about this many.
 _ROWS = 10
+# A loss that ends so many times above where it began has diverged, even if it is still a number.
+_RISEN = 10.0
 # The largest array of such a batch, 21 MB in the ConvNet, still fits a processor's cache.
 _EVALUATION_BATCH = 250
 
@@ -90,12 +92,16 @@ class Outcome:
         One value an epoch; those of test data only for the epochs listed in ``"test_epoch"``.
     figures : dict of str to Figure
         By file name without ending.
+    interrupted : bool
+        Whether Ctrl-C ended it after fewer epochs than asked for.  The model is then as the last
+        finished epoch left it, and there are no figures.
     """
 
     model: Module
     metrics: dict[str, float]
     history: dict[str, list[float]]
     figures: dict[str, Figure] = field(repr=False)
+    interrupted: bool = False
 
 
 class Job(ABC):
@@ -158,7 +164,8 @@ class Job(ABC):
             )
         self._train, self._test = self._load(used["data"])
         samples = len(self._train[0])
-        used["batch_size"] = min(used["batch_size"] or samples, samples)
+        self._asked = used["batch_size"]
+        used["batch_size"] = min(self._asked or samples, samples)
         self.settings = used
         # Shuffling a full batch would change nothing but the rounding.
         loader = DataLoader(
@@ -195,10 +202,12 @@ class Job(ABC):
         size = f"{len(self._train[0]):,} training"
         size += "" if self._test is None else f" and {len(self._test[0]):,} test"
         weights = sum(parameter.numel() for parameter in self.model.parameters())
+        cut = self._asked is not None and self._asked > used["batch_size"]
+        batch = f"{used['batch_size']}" + (f" (all there are, not {self._asked})" if cut else "")
         decay = "" if used["decay_rate"] is None else f" x {used['decay_rate']:g}^(updates/1000)"
         return (
             f"{self.name}: {size} samples, {weights:,} parameters; {used['optimizer']}, "
-            f"lr {used['lr']:g}{decay}, batch size {used['batch_size']}, seed {used['seed']}, "
+            f"lr {used['lr']:g}{decay}, batch size {batch}, seed {used['seed']}, "
             f"on {used['device']}"
         )
 
@@ -213,16 +222,24 @@ class Job(ABC):
         Raises
         ------
         Diverged
-            If the loss or an output stops being a finite number.
+            If the loss or an output stops being a finite number, or the loss ends far above where
+            it began.
+        KeyboardInterrupt
+            If no epoch was finished when it came.
         """
         epochs: int = self.settings["epochs"]
         every = 1 if epochs <= 2 * _ROWS else epochs // _ROWS
-        tests: dict[str, list[float]] = {}
+        done: list[Epoch] = []
+        measured: list[dict[str, float]] = []
+        kept: tuple[int, dict[str, Tensor]] = 0, {}  # epochs finished, and the model after them
+        first: Tensor | None = None  # the loss of the first batch, before any update
         outputs: Tensor | None = None  # after the last epoch that has a row
         label = f"epoch 1/{epochs}"
         begin = time.perf_counter()
 
         def step(samples: int, loss: Tensor) -> None:
+            nonlocal first
+            first = loss if first is None else first
             report.advance(samples, label, loss)
 
         def show(epoch: Epoch) -> None:
@@ -241,35 +258,56 @@ class Job(ABC):
                 test = self._measure(outputs)
                 row["test loss"] = f"{test['test_loss']:.6g}"
                 row["test accuracy"] = _percent(test["test_accuracy"])
-                for key, value in [("test_epoch", epoch.number), *test.items()]:
-                    tests.setdefault(key, []).append(value)
+                measured.append({"test_epoch": epoch.number} | test)
             report.row(row | {"elapsed": f"{time.perf_counter() - begin:.1f} s"})
 
+        def keep(epoch: Epoch) -> None:
+            nonlocal kept
+            show(epoch)
+            done.append(epoch)
+            state = {name: value.clone() for name, value in self.model.state_dict().items()}
+            kept = epoch.number, state  # in one step: Ctrl-C may come at any moment
+
+        interrupted = False
         # An overflow is reported once, as Diverged, and not by NumPy at every operation.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            with report.working(epochs * len(self._train[0]), "samples"):
-                done = fit(
-                    self.model,
-                    self.loss_fn,
-                    self._optimizer,
-                    self._loader,
-                    epochs,
-                    metric=self.metric,
-                    on_step=step,
-                    on_epoch=show,
-                )
+            try:
+                with report.working(epochs * len(self._train[0]), "samples"):
+                    fit(
+                        self.model,
+                        self.loss_fn,
+                        self._optimizer,
+                        self._loader,
+                        epochs,
+                        metric=self.metric,
+                        on_step=step,
+                        on_epoch=keep,
+                    )
+            except KeyboardInterrupt:
+                if not kept[0]:
+                    raise
+                self.model.load_state_dict(kept[1])
+                interrupted = True
             seconds = time.perf_counter() - begin
-            if outputs is None:
+            if outputs is None and not interrupted:
                 outputs = predict(self.model, self._final_loader)
-        if not bool(outputs.isfinite().all()):
-            raise Diverged(self._advice("the model's outputs are not finite after the last epoch"))
+        done = done[: kept[0]]
         history = {"loss": [epoch.loss.read() for epoch in done]}
         if self.metric is not None:
             history["accuracy"] = [epoch.metric.read() for epoch in done]
+        tests = [row for row in measured if row["test_epoch"] <= len(done)]
+        history |= {key: [row[key] for row in tests] for key in (tests[0] if tests else ())}
+        if interrupted or outputs is None:
+            return Outcome(self.model, {"seconds": seconds}, history, {}, interrupted=True)
+        if not bool(outputs.isfinite().all()):
+            raise Diverged(self._advice("the model's outputs are not finite after the last epoch"))
+        start, end = first.item() if first is not None else np.inf, history["loss"][-1]
+        if end > _RISEN * start:
+            raise Diverged(self._advice(f"the loss rose from {start:.3g} to {end:.3g}"))
         with report.busy("drawing the figures"):
             metrics, figures = self._conclude(outputs, self._final[1])
-            figures = {"loss": self._loss_figure(history["loss"], tests)} | figures
-        return Outcome(self.model, metrics | {"seconds": seconds}, history | tests, figures)
+            figures = self._curves(history) | figures
+        return Outcome(self.model, metrics | {"seconds": seconds}, history, figures)
 
     def _measure(self, outputs: Tensor) -> dict[str, float]:
         """Return the loss and accuracy of outputs for the test data."""
@@ -277,13 +315,21 @@ class Job(ABC):
         measures = {"test_loss": self.loss_fn, "test_accuracy": self.metric}
         return {name: f(outputs, targets).item() for name, f in measures.items() if f is not None}
 
-    def _loss_figure(self, losses: list[float], tests: dict[str, list[float]]) -> Figure:
-        both = len(tests.get("test_loss", ())) == len(losses)
-        return plot.loss_curve(
-            {"training": losses, "test": tests["test_loss"]} if both else losses,
-            ylabel=f"{self.loss_name} loss" if self.loss_name != "loss" else "Loss",
-            start=1,
-        )
+    def _curves(self, history: dict[str, list[float]]) -> dict[str, Figure]:
+        """Return the curves of the loss and, where there is one, of the accuracy."""
+        loss = f"{self.loss_name} loss" if self.loss_name != "loss" else "Loss"
+        texts: dict[str, dict[str, Any]] = {
+            "loss": {"ylabel": loss},
+            "accuracy": {"title": "Accuracy Over Time", "ylabel": "Accuracy", "log": False},
+        }
+        figures = {}
+        for key in filter(history.__contains__, texts):
+            values, test = history[key], history.get(f"test_{key}", [])
+            # The first is a mean over batches before their updates, the second is taken after all.
+            both = {"training (during the epoch)": values, "test (after it)": test}
+            curves = both if len(test) == len(values) else values
+            figures[key] = plot.loss_curve(curves, start=1, **texts[key])
+        return figures
 
     def _advice(self, problem: str) -> str:
         return (

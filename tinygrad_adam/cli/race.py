@@ -207,9 +207,16 @@ def compare(arguments: argparse.Namespace) -> None:
         rows = convergence_table(histories, tolerance=tolerance)
         with report.busy("drawing the figures"):
             paths_figure = plot.paths_on_contours(
-                rosenbrock, paths, xlim=(-1.6, 1.6), ylim=(-0.6, 1.8), minimum=(1.0, 1.0)
+                rosenbrock,
+                paths,
+                xlim=(-1.6, 1.6),
+                ylim=(-0.6, 1.8),
+                minimum=(1.0, 1.0),
+                title="Rosenbrock's Function, and the Paths of the Optimizers",
             )
-            comparison = plot.optimizer_comparison(histories)
+            comparison = plot.optimizer_comparison(
+                histories, title="Optimizers on Rosenbrock's Function"
+            )
             folder.write_figures({"comparison": comparison, "paths": paths_figure})
         folder.write_json("settings.json", settings)
         results = [row._asdict() | {"history": histories[row.name]} for row in rows]

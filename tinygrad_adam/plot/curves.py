@@ -197,5 +197,5 @@ def _draw(
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         axes.set_ylim(low, min(high, top))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.grid(True, alpha=0.3)

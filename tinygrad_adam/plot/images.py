@@ -60,10 +60,11 @@ def misclassified(images: Any, labels: Any, predictions: Any, *, most: int = 25)
         )
     wrong = np.flatnonzero(true != predicted)
     shown = wrong[: integer("misclassified", "most", most, 1)]
+    part = f"\nthe first {len(shown)} of {len(wrong)}" if len(shown) < len(wrong) else ""
     figure, _ = _grid(
         pictures[shown],
         [f"{true[index]} as {predicted[index]}" for index in shown],
-        f"{len(wrong)} of {len(true)} misclassified (true as predicted)",
+        f"{len(wrong)} of {len(true)} misclassified (true as predicted){part}",
         cmap="gray_r",
     )
     return figure

@@ -109,7 +109,7 @@ def paths_on_contours(
         )
     axes.set(title=title, xlabel="x", ylabel="y", xlim=xlim, ylim=ylim)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best")
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))  # beside the paths, not on them
     return figure
 
 
