@@ -549,8 +549,6 @@ def test_functional_call_puts_back_what_it_replaced():
     assert net.weight is weight
 
 
-# --- errors -------------------------------------------------------------------------------------
-
 x2 = T([1.0, 2.0])
 
 
@@ -558,11 +556,231 @@ def f2(x):
     return x * x
 
 
+# --- autograd.functional --------------------------------------------------------------------------
+
+
+def test_the_names_of_autograd_functional():
+    F = tg.autograd.functional
+    w, v = normal(3, seed=2), normal(3, seed=3)
+    hessian = tg.func.hessian(logistic)(T(w)).data
+    gradient = tg.func.grad(logistic)(T(w)).data
+    value = logistic(T(w)).data
+    assert_close(F.hessian(logistic, T(w)), hessian)
+    assert_close(F.hvp(logistic, T(w), T(v)), (value, hessian @ v))
+    assert_close(F.vhp(logistic, (T(w),), (T(v),)), (value, (hessian @ v,)))
+    assert_close(F.vjp(logistic, T(w)), (value, gradient))
+    assert_close(F.jvp(logistic, T(w), T(v)), (value, gradient @ v))
+    assert_close(F.jvp(lambda x: (x, x * x), T([3.0])), (([3.0], [9.0]), ([1.0], [6.0])))
+    assert_close(F.jacobian(logistic, (T(w),)), (gradient,))
+    two = F.jacobian(lambda a, b: (a * b, b), (T([1.0, 2.0]), T(3.0)))
+    assert_close(two, ((3 * np.eye(2), [1.0, 2.0]), (np.zeros(2), 1.0)))
+    second = F.hessian(lambda a, b: (a * a).sum() * b, (T([1.0, 2.0]), T(3.0)))
+    assert_close(second, ((6 * np.eye(2), [2.0, 4.0]), ([2.0, 4.0], 0.0)))
+
+
+def test_functional_records_only_where_it_is_asked_to():
+    F = tg.autograd.functional
+    x, v = T([1.0, 2.0], requires_grad=True), T([1.0, 1.0])
+
+    def f(x):
+        return (x**3).sum()
+
+    def calls(**settings):
+        yield from F.vjp(f, x, **settings)
+        for product in (F.jvp, F.hvp, F.vhp):
+            yield from product(f, x, v, **settings)
+        yield F.jacobian(f, x, **settings)
+        yield F.hessian(f, x, **settings)
+
+    assert not any(t.requires_grad for t in calls())
+    assert all(t.requires_grad for t in calls(create_graph=True))
+    assert x.grad is None
+    assert_close(tg.autograd.grad(F.hessian(f, x, create_graph=True).sum(), x), ([6.0, 6.0],))
+    with tg.no_grad():
+        assert not any(t.requires_grad for t in calls(create_graph=True))
+    x = x.detach()
+    assert not any(t.requires_grad for t in calls(create_graph=True))
+
+
+@pytest.mark.parametrize("name", ["vjp", "jvp", "vhp", "hvp", "jacobian", "hessian"])
+def test_functional_refuses(name):
+    function = getattr(tg.autograd.functional, name)
+    v = {"v": T([1.0, 1.0])} if name in ("jvp", "vhp", "hvp") else {}
+    both = {"v": (v["v"], v["v"])} if v else {}
+    with pytest.raises(ArgumentError, match=rf"{name}: inputs is .* got list; tg.func"):
+        function(lambda x: x.sum(), [x2])
+    with pytest.raises(GraphError, match=rf"{name}: no output depends on input 1"):
+        function(lambda a, b: (a**3).sum(), (x2, x2), strict=True, **both)
+    with pytest.raises(GraphError, match=rf"{name}: output 0 depends on no input"):
+        function(lambda a: x2.sum(), x2, strict=True, **v)
+    if name in ("vhp", "hvp", "hessian"):
+        with pytest.raises(ShapeError, match=f"{name}: .*one element"):
+            function(f2, x2, **v)
+        with pytest.raises(GraphError, match=rf"{name}: "):  # the gradient is constant
+            function(lambda a: a.sum(), x2, strict=True, **v)
+    if name in ("vjp", "jvp", "vhp", "hvp"):
+        with pytest.raises(ArgumentError, match=f"{name}: v may be left out"):
+            function(f2 if name == "vjp" else lambda x: (x * x).sum(), x2)
+        with pytest.raises(ShapeError, match=rf"{name}: .*shape \(3,\)"):
+            function(f2 if name == "vjp" else lambda x: (x * x).sum(), x2, T([1.0] * 3))
+
+
+# --- PyTorch ------------------------------------------------------------------------------------
+
+
+def both(call):
+    """Return what `call` gives here and in PyTorch, as nested arrays."""
+    import torch
+
+    def arrays(tree):
+        if isinstance(tree, dict):
+            return {key: arrays(branch) for key, branch in tree.items()}
+        if isinstance(tree, (list, tuple)):
+            return tuple(map(arrays, tree))
+        return tree.detach().numpy() if hasattr(tree, "detach") else tree
+
+    ours = arrays(call(tg, T))
+    theirs = arrays(call(torch, lambda a: torch.tensor(a, dtype=torch.float64)))
+    return ours, theirs
+
+
+def assert_same(ours, theirs):
+    assert type(ours) is type(theirs)
+    if isinstance(ours, dict):
+        assert list(ours) == list(theirs)
+        assert_same(tuple(ours.values()), tuple(theirs.values()))
+    elif isinstance(ours, tuple):
+        assert len(ours) == len(theirs)
+        for o, t in zip(ours, theirs, strict=True):
+            assert_same(o, t)
+    elif isinstance(ours, np.ndarray):
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    else:
+        assert ours == theirs
+
+
+def network(lib):
+    def f(p, x):
+        hidden = (x @ p["layers"][0] + p["bias"]).tanh()
+        out = hidden @ p["layers"][1]
+        return (out.exp().sum(), {"out": out})
+
+    return f
+
+
+def arguments(make):
+    params = {"layers": [make(normal(3, 4)), make(normal(4, 2))], "bias": make(normal(4))}
+    return params, make(normal(2, 3, seed=4))
+
+
+def tangents(make):
+    params = {"layers": [make(normal(3, 4, seed=6)), make(normal(4, 2, seed=6))],
+              "bias": make(normal(4, seed=6))}  # fmt: skip
+    return params, make(normal(2, 3, seed=7))
+
+
+ORACLE = {
+    "grad": lambda lib, f, x, v: lib.func.grad(f, has_aux=True)(*x),
+    "grad by 1": lambda lib, f, x, v: lib.func.grad(f, argnums=1, has_aux=True)(*x),
+    "grad by -1, 0": lambda lib, f, x, v: lib.func.grad(f, argnums=(-1, 0), has_aux=True)(*x),
+    "vjp": lambda lib, f, x, v: (lambda y, pull, aux: (y, aux, pull(y), pull(2 * y)))(
+        *lib.func.vjp(f, *x, has_aux=True)
+    ),
+    "vjp of containers": lambda lib, f, x, v: (
+        lambda y, pull: (y, pull((y[0], {"out": y[1]["out"]})))
+    )(*lib.func.vjp(lambda *x: (f(*x)[0], {"out": f(*x)[1]["out"]}), *x)),
+    "jacrev": lambda lib, f, x, v: lib.func.jacrev(lambda *x: f(*x)[1]["out"])(*x),
+    "jacrev by 0, 1": lambda lib, f, x, v: lib.func.jacrev(
+        lambda *x: (f(*x)[1]["out"], [f(*x)[0]]), argnums=(0, 1)
+    )(*x),
+    "jacrev with aux": lambda lib, f, x, v: lib.func.jacrev(f, argnums=1, has_aux=True)(*x),
+    "hessian": lambda lib, f, x, v: lib.func.hessian(lambda *x: f(*x)[0])(*x),
+    "hessian by 1, 0": lambda lib, f, x, v: lib.func.hessian(lambda *x: f(*x)[0], argnums=(1, 0))(
+        *x
+    ),
+    "hessian of several": lambda lib, f, x, v: lib.func.hessian(
+        lambda *x: f(*x)[1]["out"], argnums=1
+    )(*x),
+    "jvp": lambda lib, f, x, v: lib.func.jvp(f, x, v, has_aux=True),
+    "jvp of grad": lambda lib, f, x, v: lib.func.jvp(
+        lib.func.grad(lambda *x: f(*x)[0], (0, 1)), x, v
+    ),
+    "grad of jvp": lambda lib, f, x, v: lib.func.grad(
+        lambda *x: lib.func.jvp(lambda *x: f(*x)[0], x, v)[1], (0, 1)
+    )(*x),
+    "grad of norm of grad": lambda lib, f, x, v: lib.func.grad(
+        lambda p, x: (lib.func.grad(lambda x: f(p, x)[0])(x) ** 2).sum()
+    )(*x),
+}
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own jvp
+@pytest.mark.parametrize("name", ORACLE)
+def test_as_torch_func(name):
+    assert_same(*both(lambda lib, make: ORACLE[name](
+        lib, network(lib), arguments(make), tangents(make)
+    )))  # fmt: skip
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own jvp
+def test_functional_call_as_pytorch():
+    def call(lib, make):
+        model = lib.nn.Sequential(lib.nn.Linear(3, 2), lib.nn.Tanh(), lib.nn.Linear(2, 1))
+        shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+        params = {name: make(normal(*shape, seed=8)) for name, shape in shapes.items()}
+        x = make(normal(5, 3))
+
+        def loss(params):
+            return (lib.func.functional_call(model, params, (x,)) ** 2).sum()
+
+        return lib.func.grad(loss)(params), lib.func.hessian(loss)(params)
+
+    assert_same(*both(call))
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own jvp
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_as_autograd_functional(single, create_graph):
+    def f(a, b=None):
+        b = a if b is None else b
+        return ((a * b).sin().sum() * (a**2).sum()).reshape(1)
+
+    def many(a, b=None):
+        b = a if b is None else b
+        return a * b.sum(), (b * b).exp()
+
+    def call(lib, make):
+        x, v = (make(normal(3, seed=s)).requires_grad_() for s in (1, 2))
+        args, vectors = (x, v) if single else ((x, v), (v, x))
+        F = lib.autograd.functional
+        settings = {"create_graph": create_graph}
+        results = [
+            F.vjp(f, args, **settings), F.vjp(many, args, (x, v), **settings),
+            F.jvp(f, args, vectors, **settings), F.jvp(many, args, vectors, **settings),
+            F.vhp(f, args, vectors, **settings), F.hvp(f, args, vectors, **settings),
+            F.jacobian(f, args, **settings), F.jacobian(many, args, **settings),
+            F.hessian(f, args, **settings),
+        ]  # fmt: skip
+        last = results[-1] if single else results[-1][0][1]
+        assert last.requires_grad == create_graph
+        return results
+
+    assert_same(*both(call))
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda: tg.func.grad(f2)(x2), ShapeError, r"grad: .*without axes, got shape \(2,\)"),
-        (lambda: tg.func.hvp(f2, (x2,), (x2,)), ShapeError, r"hvp: .*without axes"),
+        (lambda: tg.func.grad(f2)(x2), ShapeError, r"grad: .*of one element, got shape \(2,\)"),
+        (lambda: tg.func.hvp(f2, (x2,), (x2,)), ShapeError, r"hvp: .*of one element"),
         (lambda: tg.func.grad(lambda x: (x, x))(x2), ShapeError, "got a tuple of 2"),
         (lambda: tg.func.grad(lambda x: x.argmax())(x2), DTypeError, "output is int64"),
         (lambda: tg.func.grad(lambda x: 1.0)(x2), DTypeError, "must return Tensors.*float"),

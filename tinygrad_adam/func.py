@@ -39,7 +39,7 @@ def grad(
     Parameters
     ----------
     func : callable
-        Returns a Tensor without axes; with `has_aux`, a pair of that and anything else.
+        Returns a Tensor of one element; with `has_aux`, a pair of that and anything else.
     argnums : int or tuple of int
         The positional arguments to differentiate by.
     has_aux : bool
@@ -59,7 +59,7 @@ def grad(
     DTypeError
         When called, if an argument to differentiate by, or the output, is not a floating Tensor.
     ShapeError
-        When called, if the output has axes.
+        When called, if the output has more elements than one.
 
     See Also
     --------
@@ -240,7 +240,7 @@ def hvp(
     Parameters
     ----------
     func : callable
-        Returns a Tensor without axes.
+        Returns a Tensor of one element.
     primals : tuple
         Its arguments.
     tangents : tuple
@@ -329,14 +329,14 @@ jacrev = jacobian
 def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     r"""Return the function that computes all second derivatives of `func`.
 
-    :math:`H_{ij} = \partial^2 f / \partial x_i \partial x_j`: the Jacobian of the Jacobian.  For a
-    function of :math:`n` elements that is one recorded walk and :math:`n` walks over it; a single
-    product is cheaper by `hvp`.
+    :math:`H_{ij} = \partial^2 f / \partial x_i \partial x_j`: the Jacobian of the Jacobian.  For
+    one output and :math:`n` inputs that is one recorded walk, and :math:`n` walks over it; a
+    single product is cheaper by `hvp`.
 
     Parameters
     ----------
     func : callable
-        Returns Tensors, usually one without axes.
+        Returns Tensors, usually one of one element.
     argnums : int or tuple of int
         The positional arguments to differentiate by.
 

@@ -14,14 +14,15 @@ from .registry import OPS, Op, op
 
 if TYPE_CHECKING:
     from ..types import Grad
+    from . import functional as functional
     from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
     from .function import Function, once_differentiable
     from .picture import Graph
 
 __all__ = [
     "Function", "Graph", "Node", "OPS", "Op", "apply", "backward", "detect_anomaly", "enable_grad",
-    "faster", "grad", "is_anomaly_enabled", "is_grad_enabled", "no_grad", "once_differentiable",
-    "op", "set_detect_anomaly", "set_grad_enabled",
+    "faster", "functional", "grad", "is_anomaly_enabled", "is_grad_enabled", "no_grad",
+    "once_differentiable", "op", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip
 
 grad: Grad = _differentiate.grad
@@ -31,6 +32,7 @@ _LATER = {
     "Function": "function",
     "Graph": "picture",
     "detect_anomaly": "anomaly",
+    "functional": "functional",
     "is_anomaly_enabled": "anomaly",
     "once_differentiable": "function",
     "set_detect_anomaly": "anomaly",
@@ -40,7 +42,8 @@ if not TYPE_CHECKING:  # a type checker would take any name for known
 
     def __getattr__(name: str) -> object:
         if name in _LATER:
-            return getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
+            found = _import_module(f"{__name__}.{_LATER[name]}")
+            return found if name == _LATER[name] else getattr(found, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -20,7 +20,7 @@ from .graph import Variable, variable
 from .mode import mode, recording
 from .vocabulary import ON_TENSORS
 
-__all__ = ["Traced", "aligned", "hessian_product", "leaves", "rebuilt"]
+__all__ = ["Traced", "aligned", "filled", "hessian_product", "leaves", "rebuilt"]
 
 
 # --- nested dicts, lists and tuples -------------------------------------------------------------
@@ -134,12 +134,12 @@ class Traced:
             self._check_dependence()
 
     def gradient(self) -> Any:
-        """Return the gradient of the output, a number, in the containers of the inputs."""
+        """Return the gradient of the output, one number, in the containers of the inputs."""
         y = self._structure
-        if not isinstance(y, Variable) or y._data.shape != ():
+        if not isinstance(y, Variable) or y._data.size != 1:
             got = f"shape {y._data.shape}" if isinstance(y, Variable) else _outline(y)
             raise ShapeError(
-                f"{self.name}: the function must return a Tensor without axes, got {got}; reduce "
+                f"{self.name}: the function must return a Tensor of one element, got {got}; reduce "
                 "it (.sum(), .mean()), or use jacobian"
             )
         if y._data.dtype.kind != "f":
@@ -170,7 +170,7 @@ class Traced:
         vectors = aligned(what, self._inputs, tangents)
         _check_like(what, "the input", vectors, self._entrances)
         linked = self._linked or (mode.recording and any(map(_needs, vectors)))
-        weights = [_filled(y, 1) for y in self._outputs]
+        weights = [filled(y, 1) for y in self._outputs]
         for u in weights:
             u._requires_grad = True
         back = _gradients(self._outputs, weights, self._entrances, True, True)
@@ -187,7 +187,7 @@ class Traced:
         for i, y in enumerate(self._outputs):
             rows = []
             for k in range(y._data.size):
-                weights: list[Any] = [_filled(t, 0) for t in self._outputs]
+                weights: list[Any] = [filled(t, 0) for t in self._outputs]
                 weights[i]._data.reshape(-1)[k] = 1
                 rows.append(self._walked(weights, keep=True))
             columns = [
@@ -303,7 +303,8 @@ def _check_like(what: str, whose: str, tensors: list[Any], likes: list[Any]) -> 
             raise ShapeError(f"{what}: shape {t._data.shape} where {whose} has {like._data.shape}")
 
 
-def _filled(like: Variable, value: int, shape: tuple[int, ...] | None = None) -> Any:
+def filled(like: Variable, value: int, shape: tuple[int, ...] | None = None) -> Any:
+    """Return a tensor full of `value`, beside `like` and of its type."""
     data = like._data
     with device_guard(data):
         xp = array_module(data)
@@ -324,14 +325,14 @@ def _gradients(
     if pairs and inputs:
         some, their = zip(*pairs, strict=True)
         found = grad(some, inputs, their, keep or create_graph, create_graph, allow_unused=True)
-    return [_filled(x, 0) if g is None else g for g, x in zip(found, inputs, strict=True)]
+    return [filled(x, 0) if g is None else g for g, x in zip(found, inputs, strict=True)]
 
 
 def _stacked(rows: list[Any], y: Variable, x: Variable) -> Any:
     """Return rows shaped like `x`, one for each element of `y`, as one tensor."""
     shape = (*y._data.shape, *x._data.shape)
     if not rows:
-        return _filled(x, 0, shape)
+        return filled(x, 0, shape)
     F = ON_TENSORS
     lines = [F.reshape(row, shape=(1, *x._data.shape)) for row in rows]
     bounds = tuple((k, k + 1) for k in range(len(rows)))
