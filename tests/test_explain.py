@@ -11,7 +11,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn
-from tinygrad_adam.autograd import OPS, apply, detect_anomaly, op
+from tinygrad_adam.autograd import OPS, Op, apply, detect_anomaly, op
 from tinygrad_adam.autograd.chain import rule_text
 from tinygrad_adam.errors import AnomalyError, ArgumentError, GraphError, GraphFreedError
 
@@ -80,6 +80,9 @@ def test_every_gradient_of_a_model():
     assert {s.to for s in told.steps} >= set(told.leaves)
     (table,) = [s for s in told.steps if s.to == "4.weight"]
     assert (table.operation, table.input, table.rule) == ("linear", "w", "F.matmul(F.mT(g), x)")
+    faster = {(s.operation, s.input): "a faster version ran" in s.notes for s in told.steps}
+    assert faster["cross_entropy", "x"]
+    assert not faster["linear", "b"]
 
 
 def test_casts_and_variadic_operations():
@@ -232,6 +235,16 @@ def test_derivatives_on_one_line_are_told_apart():
     assert words("mul") == ["g * b", "g * a"]
     assert words("div") == ["g / b", "-g * y / b"]
     assert words("matmul") == ["F.matmul(g, F.mT(b))", "F.matmul(F.mT(a), g)"]
+
+
+def test_a_source_that_has_changed_since_is_not_quoted():
+    rules = {"here": lambda F, g, odd: 2 * g}
+    rules["gone"] = eval(compile("lambda F, g, odd: 3 * g", __file__, "eval"))
+    words = [
+        rule_text(Op(name, lambda xp, odd: odd, {"odd": rule}, False), 0)
+        for name, rule in rules.items()
+    ]
+    assert words == ["2 * g", "<lambda>(g, odd)"]
 
 
 @pytest.mark.usefixtures("registry")

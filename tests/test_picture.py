@@ -70,7 +70,7 @@ def test_every_node_and_edge_is_in_each_language(model):
         ("leaf1", "op3"), ("leaf2", "op3"), ("leaf3", "op1"), ("leaf4", "op1"),
     }  # fmt: skip
     mermaid, dot = graph.mermaid(), graph.dot()
-    assert set(re.findall(r"(\w+) -->(?:\|\w+\|)? (\w+)", mermaid)) == edges
+    assert set(re.findall(r'(\w+) -->(?:\|"\w+"\|)? (\w+)', mermaid)) == edges
     assert set(re.findall(r"(\w+) -> (\w+)", dot)) == edges
     boxes = {"op1", "op2", "op3", "op4", "leaf1", "leaf2", "leaf3", "leaf4"}
     assert set(re.findall(r"^ +(\w+)\(?\[", mermaid, re.M)) == boxes
@@ -78,7 +78,7 @@ def test_every_node_and_edge_is_in_each_language(model):
     assert mermaid.startswith("flowchart TD\n")
     assert '    op3["linear<br/>(4, 1)"]\n' in mermaid
     assert '    leaf1(["2.weight<br/>(1, 3)"])\n' in mermaid
-    assert "    leaf1 -->|w| op3\n" in mermaid
+    assert '    leaf1 -->|"w"| op3\n' in mermaid
     assert dot.startswith("digraph {\n")
     assert dot.endswith("\n}")
     assert '    op3 [label="linear\\n(4, 1)"]\n' in dot
@@ -113,7 +113,7 @@ def test_names_that_mean_something_in_the_languages():
     clash = (x * 2).graph({"constant": x})
     assert "from constant', constant" in str(clash)
     assert "leaf1 --> " not in clash.mermaid()
-    assert "leaf1 -->|a| op1" in clash.mermaid()
+    assert 'leaf1 -->|"a"| op1' in clash.mermaid()
 
 
 def test_a_leaf_alone_and_what_has_no_graph():
@@ -151,7 +151,7 @@ def test_a_deep_graph_is_cut_and_does_not_recurse():
         f"... {depth - 2} older operations and 1 leaf left out; limit=None shows all",
     ]
     assert f'older["... {depth - 2} older operations and 1 leaf"]' in graph.mermaid()
-    assert f"older -.->|a| op{depth - 1}" in graph.mermaid()
+    assert f'older -.->|"a"| op{depth - 1}' in graph.mermaid()
     assert f'older -> op{depth - 1} [label="a", style=dashed]' in graph.dot()
     assert len(str(y.graph()).splitlines()) == 203
     assert len(str(y.graph(limit=None)).splitlines()) == depth + 4

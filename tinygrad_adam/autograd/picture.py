@@ -133,7 +133,7 @@ class Graph:
             for name, source in box.sources:
                 if source != _CONSTANT:
                     arrow = "-.->" if source == _OLDER else "-->"
-                    label = f"|{_mermaid_text(name)}|" if len(box.sources) > 1 else ""
+                    label = f'|"{_mermaid_text(name)}"|' if len(box.sources) > 1 else ""
                     lines.append(f"    {ids[source]} {arrow}{label} {ids[key]}")
         return "\n".join(lines)
 
@@ -173,7 +173,11 @@ class Graph:
                 "install Graphviz, or use text(), mermaid() or dot()"
             )
         done = subprocess.run(
-            [program, "-Tsvg"], input=self.dot(), capture_output=True, text=True, check=False
+            [program, "-Tsvg"],
+            input=self.dot(),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
         )
         if done.returncode:
             raise GraphError(f"graph: {program} failed: {done.stderr.strip()}")
