@@ -166,10 +166,17 @@ def test_a_deep_graph_is_cut():
         f"{depth} neg (1,) 1 x: {depth - 1} -g (1,) 1",
         f"{depth - 1} neg (1,) 1 x: {depth - 2} -g (1,) 1",
         "x (1,) 1 leaf",
-        f"... {depth - 2} older operations and 0 leaves left out; limit=None shows all",
+        f"... {depth - 2} older operations left out; limit=None shows all",
     ]
     assert len(rows(tg.explain(y))) == 203
     assert len(rows(tg.explain(y, limit=None))) == depth + 2
+
+
+def test_a_long_rule_is_cut_in_the_table():
+    told = tg.explain(leaf(1.0, 2.0).std())
+    (step,) = told.steps
+    assert len(step.rule) > 100
+    assert f" {step.rule[:57]}...  (2,)" in str(told)
 
 
 def test_numbers_are_those_of_the_picture():

@@ -114,14 +114,14 @@ class Explanation:
             if first and self._uses[str(step.number)] > 1:
                 notes.insert(0, self._added(str(step.number)))
             start = head if first else [""] * len(head)
-            rows.append([*start, to, step.rule, *given, "; ".join(notes)])
-        leaves = list(self.leaves.items())
-        for name, (shape, norm) in leaves[: self._limit]:
+            rule = step.rule if len(step.rule) <= 60 else step.rule[:57] + "..."
+            rows.append([*start, to, rule, *given, "; ".join(notes)])
+        for name, (shape, norm) in self.leaves.items():
             note = self._added(name) if self._uses[name] > 1 else ""
             rows.append(["", name, f"{shape}", _figure(norm), "leaf", "", "", "", note])
-        cut = len(numbers) - len(shown), max(len(leaves) - (self._limit or len(leaves)), 0)
-        remark = f"... {many(cut[0], 'older operation')} and {many(cut[1], 'leaf')} left out"
-        return rows, f"{remark}; limit=None shows all" if any(cut) else ""
+        older = many(len(numbers) - len(shown), "older operation")
+        cut = f"... {older} left out; limit=None shows all"
+        return rows, cut if len(numbers) > len(shown) else ""
 
     def _added(self, key: str) -> str:
         return f"sum of {self._uses[key]}"
