@@ -11,6 +11,7 @@ class Normalised(nn.Module):
     """Divide each row by its spread, which is 0 where all of the row is the same."""
 
     def forward(self, x):
+        """Return `x` with its rows divided."""
         centred = x - x.mean(dim=1, keepdim=True)
         return centred / (centred * centred).mean(dim=1, keepdim=True).sqrt()
 

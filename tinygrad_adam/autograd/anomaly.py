@@ -1,8 +1,8 @@
 """Where a NaN or an infinity came from: `detect_anomaly`.
 
-While a thread watches, `Op.on` gives operations whose values are checked and whose nodes remember
-the line that called them, and `differentiate` runs a walk whose rules are checked.  When the last
-one stops, both are what they were, so nothing is tested where nobody watches.
+While a thread watches, `Op.on` and `Op.on_numpy` give operations whose values are checked and whose
+nodes remember the line that called them, and `differentiate` runs a walk whose rules are checked.
+When the last one stops, all three are what they were, so nothing is tested where nobody watches.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from ..errors import AnomalyError
 from . import differentiate, engine
 from .graph import Node, Variable
 from .observe import observed, recorded_plan
-from .registry import OPS, Bound, Op, Plan, Rule
+from .registry import Bound, Op, Plan, Rule
 from .vocabulary import ON_MODULES
 
 __all__ = ["detect_anomaly", "is_anomaly_enabled", "set_detect_anomaly"]
@@ -203,15 +203,18 @@ class _Value:
                 y = self.plain(xp, *values, **params)
         finally:
             _state.busy = False
-        return self.checked(watch, values, y) if watch.sees(y) else y
+        return self.checked(watch, values, params, y) if watch.sees(y) else y
 
-    def checked(self, watch: _Watch, values: tuple[Any, ...], y: Any) -> Any:
+    def checked(
+        self, watch: _Watch, values: tuple[Any, ...], params: dict[str, Any], y: Any
+    ) -> Any:
         """Return `y`, whose infinities are meant, or raise."""
         operation = self.operation
         names: Iterable[str] = operation.inputs
         if operation.variadic:
             names = [f"{operation.inputs[0]}[{i}]" for i in range(len(values))]
-        operands = list(zip(names, values, strict=False))
+        numbers = [item for item in params.items() if isinstance(item[1], float)]
+        operands = [*zip(names, values, strict=False), *numbers]
         made_nan = watch.check_nan and _found(y)[0]
         kind = "NaN" if made_nan else "an infinity"
         infinite = {name: v for name, v in operands if _found(v)[1]}
@@ -223,8 +226,8 @@ class _Value:
         given = [name for name, v in operands if _found(v)[0]] if made_nan else list(infinite)
         if given:
             first = (
-                f"{operation.name} was given {kind} in {' and '.join(given)}: a leaf's data, or "
-                "made before anomalies were watched"
+                f"{operation.name} was given {kind} in {' and '.join(given)}: a leaf's data, an "
+                "assignment's, or made where nobody watched"
             )
         elif infinite:
             first = f"{operation.name} made {kind} from infinite operands"
@@ -326,19 +329,22 @@ def _checked_rule(node: Node, i: int, rule: Rule, names: list[str]) -> Rule:
 
 _lock = threading.Lock()
 _watching = 0  # threads
-_plain_on = Op.on
+_plain: tuple[Any, ...] = (Op.on, vars(Op)["on_numpy"], engine.walk)
 
 
 def _watched_on(operation: Op, module: str) -> Bound:
-    return _Watched(_plain_on(operation, module))
+    return _Watched(_plain[0](operation, module))
 
 
-def _install(on: Callable[[Op, str], Bound], walk: Callable[..., Any]) -> None:
-    """Let all operations be bound by `on` from now, and backward passes be walked by `walk`."""
-    Op.on = on  # type: ignore[assignment, method-assign]
+# a property goes before what an operation has kept as its own `on_numpy`
+_watched = (_watched_on, property(lambda operation: _watched_on(operation, "numpy")), _walk)
+
+
+def _install(on: Any, on_numpy: Any, walk: Any) -> None:
+    """Let all operations be bound by these from now, and backward passes be walked by `walk`."""
+    Op.on = on  # type: ignore[method-assign]
+    Op.on_numpy = on_numpy  # type: ignore[method-assign]
     vars(differentiate)["walk"] = walk
-    for operation in list(OPS.values()):
-        vars(operation).pop("on_numpy", None)
     for words in ON_MODULES.values():
         for name, function in list(vars(words).items()):
             if isinstance(function, partial) and isinstance(function.func, _Value):
@@ -352,7 +358,7 @@ def _set(watch: _Watch | None) -> None:
         _watching += (watch is not None) - (_state.watch is not None)
         _state.watch = watch
         if bool(_watching) != (Op.on is _watched_on):
-            _install(*((_watched_on, _walk) if _watching else (_plain_on, engine.walk)))
+            _install(*(_watched if _watching else _plain))
 
 
 def is_anomaly_enabled() -> bool:
