@@ -24,6 +24,7 @@ import tinygrad_adam as tg
 from tinygrad_adam.autograd import OPS, apply
 from tinygrad_adam.device import CPU
 from tinygrad_adam.ops.conv import Geometry
+from tinygrad_adam.ops.pool import Share
 from tinygrad_adam.ops.window import Window
 
 S = np.s_
@@ -482,7 +483,26 @@ POOLS: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
     ("pairs", (2, 1, 4, 5), {"kernel_size": (2, 3), "stride": (1, 2), "padding": (1, 0)}),
     ("single", (2, 4, 4), {"kernel_size": 2}),
     ("empty", (0, 1, 2, 2), {"kernel_size": 2}),
-]
+    ("ceil", (1, 2, 5, 4), {"kernel_size": 2, "ceil_mode": True}),
+    ("ceil-padding", (1, 1, 6, 5), {"kernel_size": 3, "stride": 2, "padding": 1,
+                                    "ceil_mode": True}),
+    ("ceil-far", (2, 1, 4, 5), {"kernel_size": 3, "stride": (5, 4), "padding": 1,
+                                "ceil_mode": True}),
+    ("ceil-larger", (1, 1, 2, 2), {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
+    ("no-stride", (1, 1, 4, 4), {"kernel_size": (2,), "stride": ()}),
+]  # fmt: skip
+for name, settings in {
+    "dilation": {"kernel_size": 2, "dilation": 2},
+    "dilation-ceil": {"kernel_size": (2, 3), "dilation": (3, 1), "stride": 2, "padding": 1,
+                      "ceil_mode": True},
+}.items():  # fmt: skip
+    case(f"max_pool2d:{name}", functional("max_pool2d", **settings), R(1, 2, 7, 6))
+for name, settings in {
+    "divisor": {"divisor_override": 3}, "divisor-ceil": {"divisor_override": -2, "ceil_mode": True},
+    "ceil-inside": {"count_include_pad": False, "ceil_mode": True},
+}.items():  # fmt: skip
+    case(f"avg_pool2d:{name}",
+         functional("avg_pool2d", kernel_size=2, padding=1, **settings), R(1, 2, 4, 5))  # fmt: skip
 for name, shape, settings in POOLS:
     case(f"max_pool2d:{name}", functional("max_pool2d", **settings), R(*shape))
     case(f"avg_pool2d:{name}", functional("avg_pool2d", **settings), R(*shape))
@@ -494,15 +514,15 @@ for name in ("padding", "pairs"):
 for name, win in (("apart", Window((2, 2), (2, 2), (0, 0))),
                   ("overlap", Window((2, 3), (1, 2), (1, 0)))):  # fmt: skip
     images = R(1, 2, 4, 5).array(np.random.RandomState(5))
-    tops = OPS["max_pool2d"].on_numpy.value(np, images, win=win)
-    case(f"max_pool2d_grad:{name}", raw("max_pool2d_grad", win=win), R(*tops.shape),
-         Fixed(images), Fixed(tops), torch=None)  # fmt: skip
+    codes = OPS["max_pool2d_code"].on_numpy.value(np, images, win=win)
+    case(f"max_pool2d_grad:{name}", raw("max_pool2d_grad", x_size=images.shape, win=win),
+         R(*codes.shape), Fixed(codes), torch=None)  # fmt: skip
     case(f"max_pool2d_pick:{name}", raw("max_pool2d_pick", win=win), R(*images.shape),
-         Fixed(images), Fixed(tops), torch=None)  # fmt: skip
+         Fixed(codes), torch=None)  # fmt: skip
     for inside in (True, False):
         case(f"avg_pool2d_grad:{name}-{inside}",
-             raw("avg_pool2d_grad", win=win, x_size=images.shape, include_pad=inside),
-             R(*tops.shape), torch=None)  # fmt: skip
+             raw("avg_pool2d_grad", win=win, x_size=images.shape, share=Share(inside)),
+             R(*codes.shape), torch=None)  # fmt: skip
 
 # --- losses -------------------------------------------------------------------------------------
 
@@ -601,6 +621,15 @@ values("any:none", call("any", dim=0), np.zeros((0, 3)))
 values("all:none", call("all", dim=0), np.zeros((0, 3)))
 for p in (0.0, 1.0):
     values(f"dropout:{p}", functional("dropout", p=p), [[1.0, -2.0]])
+MAPS = np.array([[0, 2, 1, 1, 3], [5, 5, np.nan, 0, 3], [5, -1, 2, np.nan, -np.inf]])[None]
+for name, settings in {
+    "plain": {"kernel_size": 2}, "ceil": {"kernel_size": 2, "ceil_mode": True},
+    "padding": {"kernel_size": 3, "stride": 1, "padding": 1},
+    "dilation": {"kernel_size": 2, "stride": 1, "dilation": 2, "padding": 1},
+}.items():  # fmt: skip
+    for case_name, images in {"maps": MAPS, "least": np.full((1, 1, 4, 4), -np.inf)}.items():
+        values(f"max_pool2d:indices-{name}-{case_name}", lambda L, x, s=settings:
+               L.nn.functional.max_pool2d(x, **s, return_indices=True)[1], images)  # fmt: skip
 values("one_hot", functional("one_hot", num_classes=4), [[0, 3], [1, 1]])
 values("one_hot:counted", functional("one_hot"), [2, 0, 4])
 values("add:integers", call("add"), ROWS, [1, 2, 3])

@@ -156,8 +156,11 @@ def windows(draw):
     kernel = draw(st.sampled_from([(2, 2), (2, 2), (1, 2), (3, 3), (2, 3)]))
     stride = draw(st.sampled_from([kernel, (1, 1), (2, 1), (3, 2)]))
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    size = [draw(st.integers(max(1, k - 2 * p), 7)) for k, p in zip(kernel, padding, strict=True)]
-    return size, {"kernel_size": kernel, "stride": stride, "padding": padding}
+    how = {"kernel_size": kernel, "stride": stride, "padding": padding}
+    how |= {"dilation": draw(st.sampled_from([1, 1, 1, 2])), "ceil_mode": draw(st.booleans())}
+    least = [k - 2 * p if how["dilation"] == 1 else 2 * k - 1
+             for k, p in zip(kernel, padding, strict=True)]  # fmt: skip
+    return [draw(st.integers(max(1, n), 7)) for n in least], how
 
 
 @settings(max_examples=200)
@@ -242,6 +245,11 @@ def test_conv_pool_relu(data):
         same(fast, plain, dtype)
 
 
+class First(tg.nn.Module):
+    def forward(self, pair):
+        return pair[0]
+
+
 def block(**how):
     return tg.nn.Conv2d(2, 3, 3, **how), tg.nn.ReLU(), tg.nn.MaxPool2d(2)
 
@@ -255,6 +263,9 @@ def test_a_block_is_run_at_once_where_that_is_the_same(served):
         "stride": tg.nn.Sequential(*block(stride=2)),
         "double": tg.nn.Sequential(*block()).double(),
         "window": tg.nn.Sequential(*block()[:2], tg.nn.MaxPool2d(3)),
+        "ceil": tg.nn.Sequential(*block()[:2], tg.nn.MaxPool2d(2, ceil_mode=True)),
+        "dilation": tg.nn.Sequential(*block()[:2], tg.nn.MaxPool2d(2, dilation=2)),
+        "indices": tg.nn.Sequential(*block()[:2], tg.nn.MaxPool2d(2, return_indices=True), First()),
         "own forward": tg.nn.Sequential(*block()),
         "own class": tg.nn.Sequential(block()[0], type("Own", (tg.nn.ReLU,), {})(), block()[2]),
     }

@@ -160,9 +160,15 @@ def test_infinite_windows():
     agree(functional("max_pool2d", kernel_size=3), x)
 
 
-@pytest.mark.xfail(reason="a NaN window's gradient goes to its first place, not to the last NaN")
-def test_pooling_of_nan():
-    agree(functional("max_pool2d", kernel_size=2), [[[[1.0, NAN], [2.0, 3.0]]]])
+@pytest.mark.parametrize("settings", [
+    {"kernel_size": 2}, {"kernel_size": 3, "padding": 1, "stride": 1},
+    {"kernel_size": 2, "dilation": 2, "stride": 1}, {"kernel_size": 2, "ceil_mode": True},
+])  # fmt: skip
+def test_pooling_of_nan(settings):
+    x = np.random.default_rng(0).choice([NAN, -INF, 1.0, INF], (2, 2, 5, 5))
+    pool = functional("max_pool2d", **settings, return_indices=True)
+    agree(lambda L, x: pool(L, x)[0], x)
+    np.testing.assert_array_equal(pool(tg, tg.tensor(x))[1].data, pool(torch, torch.tensor(x))[1])
 
 
 def test_infinite_gradient_into_relu():

@@ -37,7 +37,7 @@ FEW_CHANNELS = 4
 
 def pool_then_relu(relu: nn.ReLU, pool: nn.MaxPool2d, x: Any) -> Any:
     """Return ``pool(relu(x))``."""
-    return relu(pool(x))
+    return NotImplemented if pool.return_indices else relu(pool(x))
 
 
 # --- convolution, pooling by 2 x 2, relu --------------------------------------------------------
@@ -52,8 +52,8 @@ def _value(xp: Any, x: Array, w: Array, b: Any, *, geo: Geometry, memo: list[Arr
 def _before(F: Any, g: Any, x: Any, w: Any, b: Any, y: Any, geo: Geometry) -> Any:
     """Return the gradient in the output of the convolution, which is made again."""
     conv = F.conv2d(x, w, b, geo=geo, memo=None)
-    top = F.max_pool2d(conv, win=PAIRS, memo=None)
-    return F.max_pool2d_grad(F.where(y == 0, 0.0, g), conv, top, win=PAIRS)
+    code = F.max_pool2d_code(conv, win=PAIRS)
+    return F.max_pool2d_grad(F.relu_slope(g, y), code, x_size=conv.shape, win=PAIRS)
 
 
 CONV_POOL_RELU = op(
@@ -138,10 +138,12 @@ def conv_pool_relu(conv: nn.Conv2d, relu: nn.ReLU, pool: nn.MaxPool2d, x: Any) -
     padding = conv.padding
     if isinstance(padding, str):
         padding = (1, 1) if padding == "same" else (0, 0)
-    window = Window(pool.kernel_size, pool.stride, pool.padding)
+    window = Window(pool.kernel_size, pool.stride, pool.padding, pool.dilation)
     w = conv.weight._data
     if (
         window != PAIRS
+        or pool.ceil_mode
+        or pool.return_indices
         or not isinstance(x, Variable)
         or type(x._data) is not np.ndarray
         or x._data.ndim != 4

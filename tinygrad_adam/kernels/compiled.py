@@ -158,7 +158,7 @@ def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) 
     y, y_planes = _empty(shape, innermost, x.dtype)
     code, code_planes = _empty(shape, innermost, np.uint8)
     seen = planes(x, innermost)
-    if win.kernel == win.stride == (2, 2) and win.padding == (0, 0):
+    if win.kernel == win.stride == (2, 2) and win.bare:
         k.max_pool_2x2(seen, y_planes, code_planes)
     else:
         k.max_pool(seen, y_planes, code_planes, win.kernel, win.stride, win.padding)
@@ -171,7 +171,7 @@ def max_pool2d_slope(
     F: Any, g: Array, x_shape: tuple[int, ...], win: Any, memo: list[Array] | None
 ) -> Any:
     """Return zeros with each element of `g` at its window's chosen place."""
-    fits = memo and math.prod(x_shape) >= LEAST and g.dtype in FLOATS
+    fits = memo and math.prod(x_shape) >= LEAST and g.dtype in FLOATS and win.dilation == (1, 1)
     k = loops(g.size) if fits else None
     if k is None or not memo:
         return NotImplemented

@@ -173,16 +173,16 @@ def max_pool_2x2(x, y, code):
                 for n in range(images):
                     a, b = x[c, 2 * p, 2 * q, n], x[c, 2 * p, 2 * q + 1, n]
                     d, e = x[c, 2 * p + 1, 2 * q, n], x[c, 2 * p + 1, 2 * q + 1, n]
-                    k = second if b > a else first
-                    m = b if b > a else a
-                    k = third if d > m else k
-                    m = d if d > m else m
-                    k = fourth if e > m else k
-                    m = e if e > m else m
-                    # the largest of a window with a NaN is NaN, and chosen is its first element
-                    nan = (a != a) | (b != b) | (d != d) | (e != e)
-                    y[c, p, q, n] = x.dtype.type(np.nan) if nan else m
-                    code[c, p, q, n] = first if nan else k
+                    # a NaN is larger than all before it, and nothing is larger than a NaN
+                    later = (b > a) | (b != b)
+                    k = second if later else first
+                    m = b if later else a
+                    later = (d > m) | (d != d)
+                    k = third if later else k
+                    m = d if later else m
+                    later = (e > m) | (e != e)
+                    y[c, p, q, n] = e if later else m
+                    code[c, p, q, n] = fourth if later else k
 
 
 @jit
@@ -207,10 +207,9 @@ def max_pool(x, y, code, kernel, stride, padding):
                                 y[c, p, q, n],
                                 code[c, p, q, n],
                             )
-                            chosen = here if v > m else chosen
-                            m = v if v > m else m
-                            y[c, p, q, n] = v if v != v else m
-                            code[c, p, q, n] = np.uint8(first) if v != v else chosen
+                            later = (v > m) | (v != v)
+                            y[c, p, q, n] = v if later else m
+                            code[c, p, q, n] = here if later else chosen
 
 
 @jit
@@ -295,15 +294,15 @@ def conv_pool_relu(x, w, b, y, code, sums):
                     s1 += sums[1, n]
                     s2 += sums[2, n]
                     s3 += sums[3, n]
-                    k = one if s1 > s0 else np.uint8(0)
-                    m = s1 if s1 > s0 else s0
-                    k = two if s2 > m else k
-                    m = s2 if s2 > m else m
-                    k = three if s3 > m else k
-                    m = s3 if s3 > m else m
-                    nan = (s0 != s0) | (s1 != s1) | (s2 != s2) | (s3 != s3)
-                    k = np.uint8(0) if nan else k
-                    m = (x.dtype.type(np.nan) if nan else m) + bias
+                    later = (s1 > s0) | (s1 != s1)
+                    k = one if later else np.uint8(0)
+                    m = s1 if later else s0
+                    later = (s2 > m) | (s2 != s2)
+                    k = two if later else k
+                    m = s2 if later else m
+                    later = (s3 > m) | (s3 != s3)
+                    k = three if later else k
+                    m = (s3 if later else m) + bias
                     code[o, p, q, n] = dead if m <= zero else k
                     y[o, p, q, n] = zero if m <= zero else m
 

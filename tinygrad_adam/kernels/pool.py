@@ -41,7 +41,7 @@ def _in_blocks(work: Callable[..., None], images: Array, *others: Array) -> None
 
 def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) -> Any:
     """Return the largest of each window; to `memo` goes which position it has, row by row."""
-    if memo is None or win.padding != (0, 0) or win.kernel[0] * win.kernel[1] > CODES:
+    if memo is None or not win.bare or win.kernel[0] * win.kernel[1] > CODES:
         return NotImplemented
     first, *others = win.slices(x.shape[2:])
     y = empty_like(x[first])
@@ -57,8 +57,9 @@ def max_pool2d(xp: Any, x: Array, *, win: Any, memo: list[Array] | None = None) 
             np.maximum(code, later, out=code)
             np.maximum(y, v, out=y)
         nan = np.isnan(y)
-        if nan.any():
-            code[nan] = 0
+        if nan.any():  # the last of them is chosen
+            for i, index in enumerate(win.slices(x.shape[2:])):
+                code[nan & np.isnan(x[index])] = i
 
     _in_blocks(choose, x, y, code)
     memo[:] = [code]
@@ -69,7 +70,7 @@ def max_pool2d_slope(
     F: Any, g: Array, x_shape: tuple[int, ...], win: Any, memo: list[Array] | None
 ) -> Any:
     """Return zeros with each element of `g` at its window's chosen place."""
-    if not memo or win.padding != (0, 0):
+    if not memo or not win.bare:
         return NotImplemented
     code, bits = memo[0], f"i{g.itemsize}"
     out = empty_like(code, g.dtype, x_shape)

@@ -6,7 +6,7 @@ The computing is in `tinygrad_adam.nn.functional`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ..device import to_device
 from ..dtypes import float_type
 from ..ops.arguments import integer, pair
 from ..ops.conv import read_groups, read_padding
-from ..ops.pool import read_window
+from ..ops.pool import read_divisor, read_window
 from ..tensor import Tensor
 from . import functional, init
 from .module import Module
@@ -205,18 +205,25 @@ class Conv2d(_Affine):
 class _Pool2d(Module):
     """What the poolings share: window, step and padding."""
 
+    _rare: ClassVar[dict[str, object]]
+
     def __init__(
-        self, kernel_size: Size2d, stride: Size2d | None = None, padding: Size2d = 0
+        self, kernel_size: Size2d, stride: Size2d | None, padding: Size2d, dilation: Size2d = 1
     ) -> None:
         super().__init__()
-        window = read_window(type(self).__name__, kernel_size, stride, padding)
-        self.kernel_size, self.stride, self.padding, _ = window
+        window = read_window(type(self).__name__, kernel_size, stride, padding, dilation)
+        self.kernel_size, self.stride, self.padding, self.dilation, _ = window
 
     def extra_repr(self) -> str:
-        """Return the settings as `repr` prints them."""
-        sizes = (self.kernel_size, self.stride, self.padding)
-        shown = (pair[0] if pair[0] == pair[1] else pair for pair in sizes)
-        return "kernel_size={}, stride={}, padding={}".format(*shown)
+        """Return the settings as `repr` prints them: of those that are rare, the ones in use."""
+        text = []
+        for key in ("kernel_size", "stride", "padding", *self._rare):
+            value = getattr(self, key)
+            if isinstance(value, tuple) and value[0] == value[1]:
+                value = value[0]
+            if key not in self._rare or value != self._rare[key]:
+                text.append(f"{key}={value}")
+        return ", ".join(text)
 
 
 class MaxPool2d(_Pool2d):
@@ -230,6 +237,12 @@ class MaxPool2d(_Pool2d):
         Its step, the window size if left out.
     padding : int or (int, int)
         Border of minus infinity around the image, at most half the window.
+    dilation : int or (int, int)
+        Step between the pixels of a window.
+    return_indices : bool, default False
+        Whether to return also where the largest values are.
+    ceil_mode : bool, default False
+        Whether a last window may reach beyond the border.
 
     Raises
     ------
@@ -243,11 +256,32 @@ class MaxPool2d(_Pool2d):
     3.0
     """
 
+    _rare: ClassVar = {"dilation": 1, "return_indices": False, "ceil_mode": False}
+
+    def __init__(
+        self,
+        kernel_size: Size2d,
+        stride: Size2d | None = None,
+        padding: Size2d = 0,
+        dilation: Size2d = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, dilation)
+        self.return_indices, self.ceil_mode = bool(return_indices), bool(ceil_mode)
+
     def forward(self, input: Tensor) -> Tensor:
-        """Map ``(N, C, H, W)`` to ``(N, C, H', W')``."""
-        return functional.max_pool2d(
-            input, self.kernel_size, stride=self.stride, padding=self.padding
+        """Map ``(N, C, H, W)`` to ``(N, C, H', W')``; with indices, to a pair of these."""
+        found: Tensor = functional.max_pool2d(  # type: ignore[call-overload]
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
         )
+        return found
 
 
 class AvgPool2d(_Pool2d):
@@ -261,8 +295,12 @@ class AvgPool2d(_Pool2d):
         Its step, the window size if left out.
     padding : int or (int, int)
         Zeros around the image, at most half the window.
+    ceil_mode : bool, default False
+        Whether a last window may reach beyond the border.
     count_include_pad : bool, default True
         Whether the padding's zeros count in the mean.
+    divisor_override : int, optional
+        What to divide by instead of the size of the window.
 
     Raises
     ------
@@ -276,23 +314,33 @@ class AvgPool2d(_Pool2d):
     1.5
     """
 
+    _rare: ClassVar = {
+        "ceil_mode": False,
+        "count_include_pad": True,
+        "divisor_override": None,
+    }
+
     def __init__(
         self,
         kernel_size: Size2d,
         stride: Size2d | None = None,
         padding: Size2d = 0,
-        *,
+        ceil_mode: bool = False,
         count_include_pad: bool = True,
+        divisor_override: int | None = None,
     ) -> None:
         super().__init__(kernel_size, stride, padding)
-        self.count_include_pad = bool(count_include_pad)
+        self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
+        self.divisor_override = read_divisor("AvgPool2d", divisor_override)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to ``(N, C, H', W')``."""
         return functional.avg_pool2d(
             input,
             self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            count_include_pad=self.count_include_pad,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
         )

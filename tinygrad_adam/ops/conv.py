@@ -215,7 +215,8 @@ def conv2d(
     same_type("conv2d", input=input, weight=weight, bias=bias)
     x, w = input._data.shape, weight._data.shape
     if len(x) == 3:
-        return one_image(conv2d, input, weight, bias, stride, padding, dilation, groups)
+        one: Tensor = one_image(conv2d, input, weight, bias, stride, padding, dilation, groups)
+        return one
     sides = f"(x {x}, weight {w})"
     if len(x) != 4 or len(w) != 4:
         raise ShapeError(f"conv2d: x must be (N, C, H, W) and weight (O, C, K, L) {sides}")

@@ -4,14 +4,14 @@ Written over the K*L window positions: each is one strided slice of the whole ba
 a few element-wise passes instead of a loop over windows.  The slices keep whatever memory order the
 images have.
 
-A window's gradient goes to its first largest element.  Spreading (`max_pool2d_grad`) and picking
-(`max_pool2d_pick`) by the same choice are each other's derivative.
+A window's gradient goes to its first largest element, or its last NaN.  Spreading
+(`max_pool2d_grad`) and picking (`max_pool2d_pick`) by the same choice are each other's derivative.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ..autograd.graph import Variable, apply
 from ..autograd.registry import op
 from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .arguments import pair, recorded
+from .arguments import integer, pair, recorded
 from .reduce import in_single
 from .window import Window, one_image
 
@@ -41,19 +41,41 @@ def _max_pool2d(xp: Any, x: Array, *, win: Window, memo: list[Array] | None = No
     return y
 
 
-def _choices(xp: Any, x: Array, y: Array, win: Window) -> Iterator[tuple[tuple[Any, ...], Array]]:
-    """Yield per window position its index and where it is the one chosen, the first largest."""
+def _max_pool2d_code(xp: Any, x: Array, *, win: Window) -> Array:
+    """Return which position of each window is chosen, row by row: its largest element.
+
+    The first of several; but the last NaN, if there are any.
+    """
     padded = win.bordered(xp, x, -float("inf"))
-    border = None
-    if padded is not x:
-        border = win.bordered(xp, xp.zeros(x.shape[2:], dtype=bool), True)
-    undecided = xp.ones_like(y, dtype=bool)
-    for index in win.slices(x.shape[2:]):
-        smaller = padded[index] < y  # in a window with a NaN nothing is: the first is chosen
-        if border is not None:
-            smaller |= border[index]  # where a pixel is -inf too, or the largest is NaN
-        yield index, xp.greater(undecided, smaller)
-        undecided &= smaller
+    number = np.dtype(np.uint8 if math.prod(win.kernel) <= 256 else np.int32).type
+    first, *others = win.slices(x.shape[2:])
+    top = padded[first].copy(order="K")
+    code = xp.zeros_like(top, dtype=number)
+    for i, index in enumerate(others, start=1):
+        v = padded[index]
+        later = (v > top) | (v != v)  # than a NaN nothing is larger
+        xp.maximum(code, later * number(i), out=code)
+        xp.maximum(top, v, out=top)
+    if not win.bare:  # the border is not chosen, even if all pixels are -inf
+        xp.maximum(code, _first_inside(xp, win, top.shape[2:]).astype(number), out=code)
+    return code
+
+
+def _first_inside(xp: Any, win: Window, out: tuple[int, ...]) -> Array:
+    """Return (P, Q): the first position of each window that lies inside the image."""
+    k, l = (  # noqa: E741  the axis letters
+        xp.maximum(0, -((xp.arange(n) * step - border) // apart))
+        for n, step, border, apart in zip(out, win.stride, win.padding, win.dilation, strict=True)
+    )
+    return k[:, None] * win.kernel[1] + l
+
+
+def _max_pool2d_indices(xp: Any, x: Array, *, win: Window) -> Array:
+    """Return where in its plane, flattened, the chosen element of each window is."""
+    code = _max_pool2d_code(xp, x, win=win).astype(np.int64)
+    (sy, sx), (py, px), (dy, dx) = win.stride, win.padding, win.dilation
+    rows = xp.arange(code.shape[2])[:, None] * sy - py + code // win.kernel[1] * dy
+    return rows * x.shape[3] + xp.arange(code.shape[3]) * sx - px + code % win.kernel[1] * dx
 
 
 def _only(xp: Any, v: Array, chosen: Array, out: Array | None = None) -> Array:
@@ -69,54 +91,73 @@ def _only(xp: Any, v: Array, chosen: Array, out: Array | None = None) -> Array:
     return bare.view(v.dtype)
 
 
-def _max_pool2d_grad(xp: Any, v: Array, x: Array, top: Array, *, win: Window) -> Array:
-    """Return zeros like `x` with each element of `v` at its window's chosen place."""
-    out = xp.zeros_like(x, shape=win.outer(x.shape))
-    for index, chosen in _choices(xp, x, top, win):
+def _max_pool2d_grad(
+    xp: Any, v: Array, code: Array, *, x_size: tuple[int, ...], win: Window
+) -> Array:
+    """Return zeros of `x_size` with each element of `v` at its window's chosen place."""
+    out = xp.zeros_like(code, dtype=v.dtype, shape=win.outer(x_size))
+    for i, index in enumerate(win.slices(x_size[2:])):
         if win.overlap():
-            out[index] += _only(xp, v, chosen)
+            out[index] += _only(xp, v, code == i)
         else:
-            _only(xp, v, chosen, out=out[index])
-    return out if out.shape == x.shape else out[win.inner(x.shape)]
+            _only(xp, v, code == i, out=out[index])
+    return out if win.bare else out[win.inner(x_size)]
 
 
-def _max_pool2d_pick(xp: Any, v: Array, x: Array, top: Array, *, win: Window) -> Array:
-    """Return, per window, the element of `v` (shaped like `x`) at its chosen place."""
+def _max_pool2d_pick(xp: Any, v: Array, code: Array, *, win: Window) -> Array:
+    """Return, per window, the element of `v` (shaped like the images) at its chosen place."""
     padded = win.bordered(xp, v)
-    out = xp.zeros_like(top)
-    for index, chosen in _choices(xp, x, top, win):
-        out += _only(xp, padded[index], chosen)
+    out = xp.zeros_like(code, dtype=v.dtype)
+    for i, index in enumerate(win.slices(v.shape[2:])):
+        out += _only(xp, padded[index], code == i)
     return out
 
 
 MAX_POOL2D = op(
-    "max_pool2d", _max_pool2d, x=lambda F, g, x, y, win: F.max_pool2d_grad(g, x, y, win=win)
+    "max_pool2d",
+    _max_pool2d,
+    x=lambda F, g, x, x_shape, win: F.max_pool2d_grad(
+        g, F.max_pool2d_code(x, win=win), x_size=x_shape, win=win
+    ),
 )
-MAX_POOL2D_GRAD = op(
+op("max_pool2d_code", _max_pool2d_code)
+op(
     "max_pool2d_grad",
     _max_pool2d_grad,
-    v=lambda F, g, x, top, win: F.max_pool2d_pick(g, x, top, win=win),
+    v=lambda F, g, code, win: F.max_pool2d_pick(g, code, win=win),
 )
-MAX_POOL2D_PICK = op(
+op(
     "max_pool2d_pick",
     _max_pool2d_pick,
-    v=lambda F, g, x, top, win: F.max_pool2d_grad(g, x, top, win=win),
+    v=lambda F, g, v_shape, code, win: F.max_pool2d_grad(g, code, x_size=v_shape, win=win),
 )
+MAX_POOL2D_INDICES = op("max_pool2d_indices", _max_pool2d_indices)
 
 
 # --- the mean of each window --------------------------------------------------------------------
 
 
-def _weights(xp: Any, shape: tuple[int, ...], dtype: Any, win: Window, include_pad: bool) -> Any:
-    """Return a pixel's weight in each window: a number, or (P, Q) if the border counts not."""
-    area = win.kernel[0] * win.kernel[1]
-    if include_pad or win.padding == (0, 0):
-        return 1 / area
-    inside = win.bordered(xp, xp.ones(shape[2:], dtype))
-    return 1 / sum(inside[index] for index in win.slices(shape[2:]))
+class Share(NamedTuple):
+    """What a window's sum is divided by: its size, its pixels inside the image, or a number."""
+
+    include_pad: bool = True
+    divisor: float | None = None
+
+    def weights(self, xp: Any, shape: tuple[int, ...], dtype: Any, win: Window) -> Any:
+        """Return a pixel's weight in each window: a number, or (P, Q) where windows differ."""
+        if self.divisor is not None:
+            return 1 / self.divisor
+        if win.bare or (self.include_pad and win.beyond == (0, 0)):
+            return 1 / math.prod(win.kernel)
+        # what lies beyond the border is never counted
+        (height, width), (below, right) = win.outer(shape[2:]), win.beyond
+        counted = xp.zeros((height, width), dtype)
+        border = slice(0, height - below), slice(0, width - right)
+        counted[border if self.include_pad else win.inner(shape[2:])] = 1
+        return 1 / sum(counted[index] for index in win.slices(shape[2:]))
 
 
-def _avg_pool2d(xp: Any, x: Array, *, win: Window, include_pad: bool) -> Array:
+def _avg_pool2d(xp: Any, x: Array, *, win: Window, share: Share) -> Array:
     padded = win.bordered(xp, x)
     y = None
     for index in win.slices(x.shape[2:]):
@@ -124,42 +165,44 @@ def _avg_pool2d(xp: Any, x: Array, *, win: Window, include_pad: bool) -> Array:
             y = padded[index].copy(order="K")
         else:
             y += padded[index]
-    return y * _weights(xp, x.shape, x.dtype, win, include_pad)
+    return y * share.weights(xp, x.shape, x.dtype, win)
 
 
 def _avg_pool2d_grad(
-    xp: Any, v: Array, *, x_size: tuple[int, ...], win: Window, include_pad: bool
+    xp: Any, v: Array, *, x_size: tuple[int, ...], win: Window, share: Share
 ) -> Array:
-    part = v * _weights(xp, x_size, v.dtype, win, include_pad)
+    part = v * share.weights(xp, x_size, v.dtype, win)
     out = xp.zeros_like(v, shape=win.outer(x_size))
     for index in win.slices(x_size[2:]):
         out[index] += part
-    return out if out.shape == x_size else out[win.inner(x_size)]
+    return out if win.bare else out[win.inner(x_size)]
 
 
 AVG_POOL2D = op(
     "avg_pool2d",
     _avg_pool2d,
-    x=lambda F, g, x_shape, win, include_pad: F.avg_pool2d_grad(
-        g, x_size=x_shape, win=win, include_pad=include_pad
-    ),
+    x=lambda F, g, x_shape, win, share: F.avg_pool2d_grad(g, x_size=x_shape, win=win, share=share),
 )
-AVG_POOL2D_GRAD = op(
+op(
     "avg_pool2d_grad",
     _avg_pool2d_grad,
-    v=lambda F, g, win, include_pad: F.avg_pool2d(g, win=win, include_pad=include_pad),
+    v=lambda F, g, win, share: F.avg_pool2d(g, win=win, share=share),
 )
 
 
 # --- the public functions -----------------------------------------------------------------------
 
 
-def read_window(name: str, kernel_size: Any, stride: Any, padding: Any) -> Window:
+def read_window(
+    name: str, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1
+) -> Window:
     """Return the window that the settings of a pooling mean."""
     kernel = pair(name, "kernel_size", kernel_size, 1)
-    steps = kernel if stride is None else pair(name, "stride", stride, 1)
-    win = Window(kernel, steps, pair(name, "padding", padding, 0))
-    if any(2 * p > k for p, k in zip(win.padding, kernel, strict=True)):
+    left_out = stride is None or (isinstance(stride, (tuple, list)) and not stride)
+    steps = kernel if left_out else pair(name, "stride", stride, 1)
+    borders, apart = pair(name, "padding", padding, 0), pair(name, "dilation", dilation, 1)
+    win = Window(kernel, steps, borders, apart)
+    if any(2 * p > n for p, n in zip(win.padding, win.reach(), strict=True)):
         raise ArgumentError(
             f"{name}: padding {win.padding} may be at most half of kernel_size {kernel}, "
             "or a window would see nothing but border"
@@ -167,13 +210,28 @@ def read_window(name: str, kernel_size: Any, stride: Any, padding: Any) -> Windo
     return win
 
 
-def _window(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> Window:
+def read_divisor(name: str, divisor: Any) -> int | None:
+    """Return what the sum of a window is divided by instead of its size, None for that."""
+    if divisor is None:
+        return None
+    found = integer(name, "divisor_override", divisor)
+    if not found:
+        raise ArgumentError(f"{name}: divisor_override must not be 0")
+    return found
+
+
+def _window(name: str, x: Any, win: Window, ceil_mode: bool) -> Window:
+    """Return `win` as it meets the images `x`, which are checked."""
     if not isinstance(x, Variable) or x._data.dtype.kind != "f":
         got = getattr(x, "dtype", type(x).__name__)
         raise DTypeError(f"{name}: needs a Tensor of floats, got {got}; convert with .float()")
-    win, shape = read_window(name, kernel_size, stride, padding), x._data.shape
+    shape = x._data.shape
     if len(shape) != 4:
         raise ShapeError(f"{name}: x must be (N, C, H, W) or (C, H, W), got {shape}")
+    if min(shape[1:]) < 1:
+        raise ShapeError(f"{name}: only N may be 0, got {shape}")
+    if ceil_mode:
+        win = win.to_the_end(shape[2:])
     if min(win.out_size(shape[2:])) < 1:
         raise ShapeError(
             f"{name}: a {win.kernel} window does not fit into {shape[2:]} with padding "
@@ -182,15 +240,42 @@ def _window(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any) -> W
     return win
 
 
+@overload
 def max_pool2d(
-    input: Tensor, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
-) -> Tensor:
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    *,
+    return_indices: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     r"""Return the largest element of each window.
 
-    .. math:: y_{n,c,p,q} = \max_{k,l} x_{n,\,c,\;p s + k - \pi,\;q s + l - \pi}
+    .. math:: y_{n,c,p,q} = \max_{k,l} x_{n,\,c,\;p s + k d - \pi,\;q s + l d - \pi}
 
     The border counts as :math:`-\infty`.  Of several largest elements the first, row by row, gets
-    the gradient.
+    the gradient; of several NaN the last, as in PyTorch.
 
     Parameters
     ----------
@@ -202,11 +287,18 @@ def max_pool2d(
         Steps between windows; `kernel_size` when left out.
     padding : int or pair of int
         Border, at most half a window.
+    dilation : int or pair of int
+        Steps between the pixels of a window.
+    ceil_mode : bool
+        Let a last window reach beyond the border, so that every pixel is seen.
+    return_indices : bool
+        Return also where the largest elements are: int64, into each flattened (H, W).
 
     Returns
     -------
-    Tensor
-        (N, C, P, Q) with :math:`P = \lfloor (H + 2\pi - K)/s \rfloor + 1`.
+    Tensor, or pair of Tensor
+        (N, C, P, Q) with :math:`P = \lfloor (H + 2\pi - d(K-1) - 1)/s \rfloor + 1`, rounded up
+        with `ceil_mode`.
 
     Raises
     ------
@@ -221,10 +313,13 @@ def max_pool2d(
     tensor([[[[ 5.,  7.],
               [13., 15.]]]])
     """
+    settings = (kernel_size, stride, padding, dilation, ceil_mode, return_indices)
     if isinstance(input, Variable) and input._data.ndim == 3:
-        return one_image(max_pool2d, input, kernel_size, stride, padding)
-    win = _window("max_pool2d", input, kernel_size, stride, padding)
-    return apply(MAX_POOL2D, (input,), {"win": win, "memo": [] if recorded(input) else None})
+        return one_image(max_pool2d, input, *settings)
+    win = read_window("max_pool2d", kernel_size, stride, padding, dilation)
+    win = _window("max_pool2d", input, win, ceil_mode)
+    y = apply(MAX_POOL2D, (input,), {"win": win, "memo": [] if recorded(input) else None})
+    return (y, apply(MAX_POOL2D_INDICES, (input,), {"win": win})) if return_indices else y
 
 
 def avg_pool2d(
@@ -232,7 +327,9 @@ def avg_pool2d(
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Pair = 0,
+    ceil_mode: bool = False,
     count_include_pad: bool = True,
+    divisor_override: int | None = None,
 ) -> Tensor:
     r"""Return the mean of each window.
 
@@ -240,10 +337,12 @@ def avg_pool2d(
 
     Parameters
     ----------
-    input, kernel_size, stride, padding
-        As for `max_pool2d`; the border counts as 0.
+    input, kernel_size, stride, padding, ceil_mode
+        As for `max_pool2d`; the border counts as 0, and what `ceil_mode` adds to it not at all.
     count_include_pad : bool
         Divide by the whole window; otherwise by the pixels of it that lie inside the image.
+    divisor_override : int, optional
+        Divide by this instead.
 
     Returns
     -------
@@ -263,7 +362,11 @@ def avg_pool2d(
     tensor([[[[ 2.5000,  4.5000],
               [10.5000, 12.5000]]]])
     """
+    settings = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     if isinstance(input, Variable) and input._data.ndim == 3:
-        return one_image(avg_pool2d, input, kernel_size, stride, padding, count_include_pad)
-    win = _window("avg_pool2d", input, kernel_size, stride, padding)
-    return in_single(AVG_POOL2D, (input,), {"win": win, "include_pad": count_include_pad})
+        one: Tensor = one_image(avg_pool2d, input, *settings)
+        return one
+    win = read_window("avg_pool2d", kernel_size, stride, padding)
+    share = Share(bool(count_include_pad), read_divisor("avg_pool2d", divisor_override))
+    win = _window("avg_pool2d", input, win, ceil_mode)
+    return in_single(AVG_POOL2D, (input,), {"win": win, "share": share})
