@@ -69,4 +69,6 @@ def main(out=FIGURES):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=FIGURES, help="folder for the figure")
-    main(parser.parse_args().out)
+    arguments = parser.parse_args()
+    main(arguments.out)
+    print(f"figures saved in {arguments.out}")

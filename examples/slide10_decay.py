@@ -56,4 +56,6 @@ def main(out=FIGURES, steps=10_000):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=FIGURES, help="folder for the figure")
-    main(parser.parse_args().out)
+    arguments = parser.parse_args()
+    main(arguments.out)
+    print(f"figures saved in {arguments.out}")

@@ -79,3 +79,4 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="1 epoch on 500 digits, as a check")
     arguments = parser.parse_args()
     main(arguments.out, arguments.quick)
+    print(f"figures saved in {arguments.out}")

@@ -53,4 +53,6 @@ def main(out=FIGURES, updates=150, tol=0.1):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=FIGURES, help="folder for the figure")
-    main(parser.parse_args().out)
+    arguments = parser.parse_args()
+    main(arguments.out)
+    print(f"figures saved in {arguments.out}")

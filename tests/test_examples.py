@@ -60,12 +60,15 @@ def run_example(name, out, *args, **settings):
     return results
 
 
-def script(name, out, monkeypatch, *args):
-    """Run an example as ``python examples/NAME.py --out OUT``."""
+def script(name, out, monkeypatch, capsys, *args):
+    """Run an example as ``python examples/NAME.py --out OUT``; return what it says of its own."""
     path = str(ROOT / "examples" / f"{name}.py")
     monkeypatch.setattr(sys, "argv", [path, "--out", str(out), *args])
     runpy.run_path(path, run_name="__main__")
     assert figures(out) == FIGURES[name]
+    printed, where = capsys.readouterr().out.rsplit("figures saved in ", 1)
+    assert where == f"{out}\n"
+    return printed
 
 
 def test_the_page_has_every_example_and_figure():
@@ -81,8 +84,7 @@ def test_examples_stay_short():
 
 
 def test_adam_by_hand(tmp_path, monkeypatch, capsys):
-    script("slide01_adam_by_hand", tmp_path, monkeypatch)
-    printed = capsys.readouterr().out
+    printed = script("slide01_adam_by_hand", tmp_path, monkeypatch, capsys)
     assert_same_text(printed, documented("slide01_adam_by_hand"))
     assert "agree over 100 updates: True" in printed
 
@@ -144,8 +146,8 @@ def test_optimizers(tmp_path, capsys):
 
 
 def test_convnet(tmp_path, monkeypatch, capsys):
-    script("slide12_convnet", tmp_path, monkeypatch, "--quick")
-    model, epoch = capsys.readouterr().out.split("epoch 1: ")
+    printed = script("slide12_convnet", tmp_path, monkeypatch, capsys, "--quick")
+    model, epoch = printed.split("epoch 1: ")
     assert_same_text(model, documented("slide12_convnet").split("epoch 1: ")[0])
     assert float(epoch.split()[-1]) > 0.4  # 10 updates on 500 digits; guessing gets 0.1
     assert 0.95 < float(documented("slide12_convnet").split()[-1]) < 1
