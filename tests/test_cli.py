@@ -422,6 +422,18 @@ def test_ctrl_c_keeps_what_finished_epochs_gave(when, here, monkeypatch, capsys)
         np.testing.assert_array_equal(*(state[key].numpy() for state in states))
 
 
+@pytest.mark.parametrize("place", ["jobs.plot.roc_and_pr", "folder.plot.save"])
+def test_ctrl_c_at_the_figures_keeps_the_rest(place, here, monkeypatch, capsys):
+    def stop(*args, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"tinygrad_adam.cli.{place}", stop)
+    assert run("train", "breast-cancer", "--epochs", 2, "--out", "r") == 130
+    assert "interrupted; what 2 of 2 epochs gave is saved in r" in capsys.readouterr().err
+    assert files(here) == ["r", "r/metrics.json", "r/settings.json", "r/weights.safetensors"]
+    assert len(json.loads((here / "r" / "metrics.json").read_text())["history"]["loss"]) == 2
+
+
 def test_a_second_ctrl_c_ends_at_once(here, monkeypatch, capsys):
     accident(monkeypatch, KeyboardInterrupt(), step=3)
 

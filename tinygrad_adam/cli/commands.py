@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         the data were wrong, 130 after Ctrl-C.  A run that fails leaves no folder behind; one that
         was complete keeps it, even if its last lines could not be printed.  After Ctrl-C in a
         training the folder has the weights after the last finished epoch and the history up to
-        it, but no figures.
+        it, but not the figures.
 
     Raises
     ------
@@ -177,12 +177,16 @@ def _train(arguments: argparse.Namespace) -> None:
     with folder:
         report.line(job.describe())
         outcome = job.run(report)
-        with report.busy("saving the figures"):
-            folder.write_figures(outcome.figures)
         folder.write_weights(outcome.model, settings)
         folder.write_json("settings.json", settings)
         folder.write_json("metrics.json", {**outcome.metrics, "history": outcome.history})
-    if outcome.interrupted:
+        interrupted = outcome.interrupted
+        try:
+            with report.busy("saving the figures"):
+                folder.write_figures(outcome.figures)
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
         done, epochs = len(outcome.history["loss"]), job.settings["epochs"]
         raise KeyboardInterrupt(
             f"interrupted; what {done} of {epochs} epochs gave is saved in {folder.path}"

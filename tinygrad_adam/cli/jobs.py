@@ -93,8 +93,8 @@ class Outcome:
     figures : dict of str to Figure
         By file name without ending.
     interrupted : bool
-        Whether Ctrl-C ended it after fewer epochs than asked for.  The model is then as the last
-        finished epoch left it, and there are no figures.
+        Whether Ctrl-C ended it before it was complete.  The model is then as the last finished
+        epoch left it, and there are no figures.
     """
 
     model: Module
@@ -268,10 +268,19 @@ class Job(ABC):
             state = {name: value.clone() for name, value in self.model.state_dict().items()}
             kept = epoch.number, state  # in one step: Ctrl-C may come at any moment
 
-        interrupted = False
-        # An overflow is reported once, as Diverged, and not by NumPy at every operation.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            try:
+        def history() -> dict[str, list[float]]:
+            finished = done[: kept[0]]
+            values = {"loss": [epoch.loss.read() for epoch in finished]}
+            if self.metric is not None:
+                values["accuracy"] = [epoch.metric.read() for epoch in finished]
+            tests = [row for row in measured if row["test_epoch"] <= kept[0]]
+            return values | {
+                key: [row[key] for row in tests] for key in (tests[0] if tests else ())
+            }
+
+        try:
+            # An overflow is reported once, as Diverged, and not by NumPy at every operation.
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 with report.working(epochs * len(self._train[0]), "samples"):
                     fit(
                         self.model,
@@ -283,31 +292,29 @@ class Job(ABC):
                         on_step=step,
                         on_epoch=keep,
                     )
-            except KeyboardInterrupt:
-                if not kept[0]:
-                    raise
-                self.model.load_state_dict(kept[1])
-                interrupted = True
-            seconds = time.perf_counter() - begin
-            if outputs is None and not interrupted:
-                outputs = predict(self.model, self._final_loader)
-        done = done[: kept[0]]
-        history = {"loss": [epoch.loss.read() for epoch in done]}
-        if self.metric is not None:
-            history["accuracy"] = [epoch.metric.read() for epoch in done]
-        tests = [row for row in measured if row["test_epoch"] <= len(done)]
-        history |= {key: [row[key] for row in tests] for key in (tests[0] if tests else ())}
-        if interrupted or outputs is None:
-            return Outcome(self.model, {"seconds": seconds}, history, {}, interrupted=True)
+                seconds = time.perf_counter() - begin
+                if outputs is None:
+                    outputs = predict(self.model, self._final_loader)
+            values = history()
+            self._check_end(outputs, first, values["loss"][-1])
+            with report.busy("drawing the figures"):
+                metrics, figures = self._conclude(outputs, self._final[1])
+                figures = self._curves(values) | figures
+        except KeyboardInterrupt:
+            if not kept[0]:
+                raise
+            self.model.load_state_dict(kept[1])
+            metrics = {"seconds": time.perf_counter() - begin}
+            return Outcome(self.model, metrics, history(), {}, interrupted=True)
+        return Outcome(self.model, metrics | {"seconds": seconds}, values, figures)
+
+    def _check_end(self, outputs: Tensor, first: Tensor | None, end: float) -> None:
+        """Raise Diverged if the outputs or the losses, from the first batch's to `end`, say so."""
         if not bool(outputs.isfinite().all()):
             raise Diverged(self._advice("the model's outputs are not finite after the last epoch"))
-        start, end = first.item() if first is not None else np.inf, history["loss"][-1]
+        start = np.inf if first is None else first.item()
         if end > _RISEN * start:
             raise Diverged(self._advice(f"the loss rose from {start:.3g} to {end:.3g}"))
-        with report.busy("drawing the figures"):
-            metrics, figures = self._conclude(outputs, self._final[1])
-            figures = self._curves(history) | figures
-        return Outcome(self.model, metrics | {"seconds": seconds}, history, figures)
 
     def _measure(self, outputs: Tensor) -> dict[str, float]:
         """Return the loss and accuracy of outputs for the test data."""
