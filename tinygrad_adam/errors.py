@@ -5,10 +5,14 @@ from the built-in a Python programmer would expect (a wrong shape is a ``ValueEr
 say what was wrong, give both sides, and say what to do instead.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 __all__ = [
     "AnomalyError", "ArgumentError", "DTypeError", "DataError", "DeviceError", "Diverged",
-    "ExchangeError", "GraphError", "GraphFreedError", "InPlaceError", "MissingPackageError",
-    "ModuleError", "ModuleStateError", "NoSequenceError", "OutOfRangeError", "ShapeError",
+    "ExchangeError", "GradcheckError", "GraphError", "GraphFreedError", "InPlaceError",
+    "KinkError", "KinkWarning", "MissingPackageError", "ModuleError", "ModuleStateError",
+    "NoSequenceError", "OutOfRangeError", "ShapeError",
     "StateDictError", "TinygradError",
 ]  # fmt: skip
 
@@ -47,6 +51,42 @@ class DataError(TinygradError, ValueError):
 
 class StateDictError(TinygradError, RuntimeError):
     """Saved state that does not fit the object it is loaded into."""
+
+
+class GradcheckError(TinygradError, AssertionError):
+    """A gradient that a check found wrong.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        The inputs at fault, by name.
+    entries : tuple
+        Pairs of an input's name and what was found at one of its entries.
+    seed : int or None
+        Of the random numbers that the check used.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        inputs: Iterable[str] = (),
+        entries: Iterable[Any] = (),
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.inputs, self.entries, self.seed = tuple(inputs), tuple(entries), seed
+
+
+class KinkError(GradcheckError):
+    """A kink where a gradient was to be checked, and ``kinks="raise"`` was asked for."""
+
+
+class KinkWarning(UserWarning):
+    """A kink where a gradient was checked; `inputs` names those that have one."""
+
+    def __init__(self, message: str, inputs: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.inputs = tuple(inputs)
 
 
 class GraphError(TinygradError, RuntimeError):

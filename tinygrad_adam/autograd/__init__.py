@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from ..types import Grad
     from . import functional as functional
     from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+    from .checks import check_gradient, gradcheck, gradgradcheck
     from .function import Function, once_differentiable
     from .picture import Graph
 
 __all__ = [
-    "Function", "Graph", "Node", "OPS", "Op", "apply", "backward", "detect_anomaly", "enable_grad",
-    "faster", "functional", "grad", "is_anomaly_enabled", "is_grad_enabled", "no_grad",
-    "once_differentiable", "op", "set_detect_anomaly", "set_grad_enabled",
+    "Function", "Graph", "Node", "OPS", "Op", "apply", "backward", "check_gradient",
+    "detect_anomaly", "enable_grad", "faster", "functional", "grad", "gradcheck", "gradgradcheck",
+    "is_anomaly_enabled", "is_grad_enabled", "no_grad", "once_differentiable", "op",
+    "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip
 
 grad: Grad = _differentiate.grad
@@ -31,8 +33,11 @@ grad: Grad = _differentiate.grad
 _LATER = {
     "Function": "function",
     "Graph": "picture",
+    "check_gradient": "checks",
     "detect_anomaly": "anomaly",
     "functional": "functional",
+    "gradcheck": "checks",
+    "gradgradcheck": "checks",
     "is_anomaly_enabled": "anomaly",
     "once_differentiable": "function",
     "set_detect_anomaly": "anomaly",
