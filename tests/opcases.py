@@ -183,6 +183,9 @@ case("log_sigmoid", raw("log_sigmoid"), R(2, 3),
      torch=lambda L, x: L.nn.functional.logsigmoid(x))  # fmt: skip
 case("add:alpha", call("add", alpha=0.5), R(2, 3), R(3))
 case("add:alpha-number", lambda L, x: L.add(x, 3, alpha=2), R(2, 3))
+for mode in ("trunc", "floor"):
+    settings = {"rounding_mode": mode}
+    case(f"div_{mode}", lambda L, x, y, s=settings: L.div(x, y, **s) + x, R(2, 3), positive(3))
 case("sub:alpha", lambda L, x, y: x.sub(y, alpha=-2), R(3), R(2, 3))
 case("cast", lambda L, x: x.to(L.float32), R(2, 3), eps=0.5, tol=1e-5, casts=np.float32)
 case("cast:methods", lambda L, x: x.float().double(), R(3), eps=0.5, tol=1e-5, casts=np.float64)
@@ -431,6 +434,13 @@ PICKS = A([[0, 2, 0], [1, 1, 1]])
 case("gather", lambda L, x: L.gather(x, 1, L.tensor(PICKS)), R(2, 3))
 case("gather:0", lambda L, x: L.gather(x, 0, L.tensor(A([[1, 0, 1]]))), R(2, 3))
 case("gather:1d", lambda L, x: L.gather(x, -1, L.tensor(A([2, 2, 0, 1]))), R(3))
+case("gather:short", lambda L, x: L.gather(x, 1, L.tensor(A([[2, 2]]))), R(2, 3))
+case("gather:shorter", lambda L, x: L.gather(x, 0, L.tensor(A([[[1], [0]]]))), R(2, 3, 2))
+case("gather:0d", lambda L, x: L.gather(x, 0, L.tensor(0)), R())
+case("gather:0d-row", lambda L, x: L.gather(x, -1, L.tensor([0, 0])), R())
+case("gather:0d-index", lambda L, x: L.gather(x, 0, L.tensor(2)), R(3))
+case("gather:nothing", lambda L, x: L.gather(x, 0, L.tensor(np.zeros((2, 0), int))), R(3))
+case("cat:nothing", lambda L, *xs: L.cat(xs, dim=1), R(0), R(2, 3), R(0), R(2, 1))
 case("gather:empty", lambda L, x: L.gather(x, 1, L.tensor(A([[], []], dtype=int))), R(2, 3))
 case("put_along", raw("put_along", index=PICKS, axis=1, shape=(2, 3)), R(2, 3), torch=None)
 
@@ -452,6 +462,8 @@ CONVOLUTIONS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
      {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "groups": 2}),
     ("same", ((1, 1, 3, 4), (2, 1, 3, 3), (2,)), {"padding": "same"}),
     ("same-dilated", ((1, 1, 4, 5), (1, 1, 2, 3)), {"padding": "same", "dilation": (2, 1)}),
+    ("same-even", ((2, 2, 3, 4), (2, 1, 2, 3), (2,)), {"padding": "same", "groups": 2}),
+    ("same-even-dilated", ((1, 1, 5, 4), (1, 1, 2, 4)), {"padding": "same", "dilation": (3, 1)}),
     ("valid", ((1, 1, 3, 3), (1, 1, 2, 2)), {"padding": "valid"}),
     ("single", ((2, 3, 3), (2, 2, 2, 2), (2,)), {"padding": (0, 1)}),
     ("empty", ((0, 1, 3, 3), (2, 1, 2, 2), (2,)), {}),
@@ -642,6 +654,11 @@ for name, function in {
     "add": lambda L, x: x + -1, "sub": lambda L, x: -1 - x, "mul": lambda L, x: x * 300,
 }.items():  # fmt: skip
     values(f"{name}:wrapped", function, np.array([5, 200], np.uint8))
+for mode in ("trunc", "floor"):
+    values(f"div_{mode}:integers", call("div", rounding_mode=mode), [[7], [-7], [6], [0]],
+           [2, -2, 3])  # fmt: skip
+    values(f"div_{mode}:floats", call("div", rounding_mode=mode), [[7.5], [-7.5]], [2, -2.5, 0.1])
+    values(f"div_{mode}:bytes", call("div", rounding_mode=mode), np.array([7, 200], np.uint8), 3)
 values("sign:awkward", call("sign"), AWKWARD)
 values("sign:booleans", call("sign"), [True, False])
 values("sum:integers", call("sum"), ROWS)

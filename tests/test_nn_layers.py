@@ -34,7 +34,7 @@ from tinygrad_adam.random import Generator, default_generator
         (lambda: nn.Conv2d(1, 3, 3, padding=-1), "padding"),
         (lambda: nn.Conv2d(1, 3, 3, padding="full"), "'valid' or 'same'"),
         (lambda: nn.Conv2d(1, 3, 3, stride=2, padding="same"), "needs stride 1"),
-        (lambda: nn.Conv2d(1, 3, 2, padding="same"), "odd reach"),
+        (lambda: nn.Conv2d(1, 3, 2, 2, padding="same"), "stride 1"),
         (lambda: nn.Conv2d(1, 3, 3, dilation=0), "dilation"),
         (lambda: nn.Conv2d(2, 3, 3, groups=2), "groups=2 must divide"),
         (lambda: nn.Conv2d(2, 2, 3, groups=0), "groups"),

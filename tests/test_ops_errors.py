@@ -214,7 +214,7 @@ BAD = {
                        ["padding", "-1"]),
     "conv2d padding name": ([f(1, 1, 3, 3), f(1, 1, 3, 3)],
                             lambda x, w: F.conv2d(x, w, padding="full"), ArgumentError, ["full"]),
-    "conv2d same": ([f(1, 1, 3, 3), f(1, 1, 2, 2)], lambda x, w: F.conv2d(x, w, padding="same"),
+    "conv2d same": ([f(1, 1, 3, 3), f(1, 1, 2, 2)], lambda x, w: F.conv2d(x, w, None, 2, "same"),
                     ArgumentError, ["same", "(2, 2)"]),
     "conv2d dilation": ([f(1, 1, 3, 3), f(1, 1, 3, 3)],
                         lambda x, w: F.conv2d(x, w, dilation=(1, 2, 3)), ArgumentError,

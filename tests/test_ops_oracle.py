@@ -20,6 +20,7 @@ STORED = oracle.stored()
 pytestmark = [
     pytest.mark.oracle,
     pytest.mark.filterwarnings("ignore:(var|std).*degrees of freedom:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning"),
 ]
 
 

@@ -578,12 +578,12 @@ class Tensor(Variable):
     __add__ = ew.plus
     __sub__ = ew.minus
     __mul__ = ew.mul
-    __truediv__ = ew.div
+    __truediv__ = ew.quotient
     __pow__ = ew.pow
     __radd__ = _reflected(ew.plus)
     __rsub__ = _reflected(ew.minus)
     __rmul__ = _reflected(ew.mul)
-    __rtruediv__ = _reflected(ew.div)
+    __rtruediv__ = _reflected(ew.quotient)
     __rpow__ = _reflected(ew.pow)
     __neg__ = ew.neg
     __abs__ = ew.abs

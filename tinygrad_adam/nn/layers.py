@@ -127,7 +127,7 @@ class Conv2d(_Affine):
     kernel_size, stride, dilation : int or (int, int)
         Size, step and spacing of the kernel, for height and width.
     padding : int, (int, int), "valid" or "same"
-        Zeros around the image; ``"same"`` keeps height and width (stride 1 and an odd reach only).
+        Zeros around the image; ``"same"`` keeps height and width (stride 1 only).
     groups : int
         Independent groups of channels; divides both channel counts.
     bias : bool, default True
@@ -171,7 +171,7 @@ class Conv2d(_Affine):
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
         self.stride = pair("Conv2d", "stride", stride, 1)
         self.dilation = pair("Conv2d", "dilation", dilation, 1)
-        widths = read_padding("Conv2d", padding, self.kernel_size, self.stride, self.dilation)
+        widths, _ = read_padding("Conv2d", padding, self.kernel_size, self.stride, self.dilation)
         self.padding = padding if isinstance(padding, str) else widths
         self.groups = read_groups("Conv2d", groups, self.in_channels, self.out_channels)
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)

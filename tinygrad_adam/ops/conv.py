@@ -29,6 +29,7 @@ from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import integer, pair, same_type
 from .reduce import total
+from .shape import pad
 from .window import Window, one_image
 
 if TYPE_CHECKING:
@@ -143,21 +144,23 @@ def read_padding(
     kernel: tuple[int, int],
     stride: tuple[int, int],
     dilation: tuple[int, int],
-) -> tuple[int, int]:
-    """Return the widths that `padding` means: a size, ``"valid"`` or ``"same"``."""
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the widths that `padding`, a size, ``"valid"`` or ``"same"``, means.
+
+    And how much wider the border is below and on the right.
+    """
     if not isinstance(padding, str):
-        return pair(name, "padding", padding, 0)
+        return pair(name, "padding", padding, 0), (0, 0)
     if padding not in ("valid", "same"):
         raise ArgumentError(f"{name}: padding is a size, 'valid' or 'same', got {padding!r}")
     if padding == "valid":
-        return (0, 0)
-    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    if stride != (1, 1) or reach[0] % 2 or reach[1] % 2:
+        return (0, 0), (0, 0)
+    if stride != (1, 1):
         raise ArgumentError(
-            f"{name}: padding='same' needs stride 1 and an odd reach, got stride {stride}, "
-            f"kernel {kernel}, dilation {dilation}; pad() the input yourself"
+            f"{name}: padding='same' needs stride 1, got {stride}; pad() the input yourself"
         )
-    return reach[0] // 2, reach[1] // 2
+    y, x = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+    return (y // 2, x // 2), (y % 2, x % 2)
 
 
 def conv2d(
@@ -187,7 +190,8 @@ def conv2d(
     stride, dilation : int or pair of int
         Steps between output positions, and between kernel positions.
     padding : int, pair of int, ``"valid"`` or ``"same"``
-        Zeros around the image; ``"same"`` keeps its size (stride 1, odd reach only).
+        Zeros around the image; ``"same"`` keeps its size (stride 1 only), with one row or column
+        more behind it than before it where their number is odd.
     groups : int
         Split the channels into independent groups.
 
@@ -233,7 +237,11 @@ def conv2d(
         raise ShapeError(f"conv2d: bias must be ({w[0]},), got {bias._data.shape} {sides}")
     steps = pair("conv2d", "stride", stride, 1)
     dilate = pair("conv2d", "dilation", dilation, 1)
-    geo = Geometry(steps, read_padding("conv2d", padding, w[2:], steps, dilate), dilate, groups)
+    border, (below, right) = read_padding("conv2d", padding, w[2:], steps, dilate)
+    if below or right:
+        input = pad(input, (0, right, 0, below))
+        x = input._data.shape
+    geo = Geometry(steps, border, dilate, groups)
     if min(geo.out_size(x[2:], w[2:])) < 1:
         window = geo.window(w[2:])
         raise ShapeError(

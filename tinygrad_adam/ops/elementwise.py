@@ -182,11 +182,76 @@ mul = binary(
     op("mul", lambda xp, a, b: a * b, a=lambda F, g, b: g * b, b=lambda F, g, a: g * a),
     doc="Return ``input * other``, element by element, with broadcasting.",
 )
-div = binary(
+quotient = binary(
     op("div", lambda xp, a, b: a / b, a=lambda F, g, b: g / b, b=lambda F, g, b, y: -g * y / b),
     floating=True,
-    doc="Return ``input / other`` with broadcasting; integers give floats.",
+    doc="Return ``input / other``: `div` without its `rounding_mode`, as ``/`` is.",
 )
+
+
+def _truncated(xp: Any, a: Any, b: Any) -> Any:
+    q = xp.floor_divide(a, b)
+    if q.dtype.kind == "f":
+        return xp.trunc(a / b)
+    return xp.where((q < 0) & (q * b != a), q + 1, q)
+
+
+def _no_zeros(*operands: Any) -> None:
+    divisor = getattr(operands[1], "_data", operands[1])
+    arrays = [v for v in operands if isinstance(v, Variable)]
+    if any(v._data.dtype.kind == "f" for v in arrays) or not _is_whole(divisor):
+        return
+    # a GPU is not asked: that would wait for it
+    if isinstance(divisor, (int, np.ndarray, np.generic)) and not np.all(divisor):
+        raise ArgumentError(
+            f"div: integers ({_described(operands[0])}) are divided by 0 "
+            f"({_described(operands[1])}); convert with .float() first"
+        )
+
+
+def _flat(F: Any, g: Any) -> Any:
+    return F.zeros_like(g)
+
+
+_floored = op("div_floor", lambda xp, a, b: xp.floor_divide(a, b), a=_flat, b=_flat)
+_ROUNDED = {
+    None: quotient,
+    "floor": binary(_floored, check=_no_zeros, doc=""),
+    "trunc": binary(op("div_trunc", _truncated, a=_flat, b=_flat), check=_no_zeros, doc=""),
+}
+
+
+def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
+    """Return ``input / other`` with broadcasting; integers give floats.
+
+    Parameters
+    ----------
+    input, other : Tensor or number
+        At least one a Tensor.
+    rounding_mode : {None, "trunc", "floor"}
+        Round towards 0, or down; integers then stay integers, and the derivative is 0.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ArgumentError
+        For another mode, or if integers are rounded that are divided by 0 (checked on the CPU
+        only).
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.div(tg.tensor([-7, 7]), 2, rounding_mode="floor")
+    tensor([-4,  3])
+    """
+    if rounding_mode not in _ROUNDED:
+        raise ArgumentError(
+            f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}"
+        )
+    return _ROUNDED[rounding_mode](input, other)
 
 
 def _power_in_base(F: Any, g: Any, a: Any, b: Any) -> Any:

@@ -398,11 +398,11 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     Parameters
     ----------
     input : Tensor
-        Any shape with at least one axis.
+        Any shape; one without axes counts as one of length 1.
     dim : int
         The axis that `index` points along.
     index : Tensor of integers
-        As many axes as `input`, and the same lengths except along `dim`.
+        As many axes as `input`, and no longer except along `dim`; or of no elements.
 
     Returns
     -------
@@ -412,7 +412,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     Raises
     ------
     ShapeError
-        If the other axes differ.
+        If another axis of `index` is too long.
     OutOfRangeError
         If an index is negative or too large (checked on the CPU only; a GPU would have to wait).
 
@@ -432,16 +432,23 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if at.dtype.kind not in "iu":
         raise DTypeError(f"gather: index must hold integers, got {at.dtype}")
     axis = one_axis("gather", data.shape, dim)
-    if not data.ndim:
-        raise OutOfRangeError("gather: a 0-d tensor has no axis to gather along")
-    if at.ndim != data.ndim or any(
-        n != m for d, (n, m) in enumerate(zip(data.shape, at.shape, strict=True)) if d != axis
-    ):
-        raise ShapeError(
-            f"gather: input {data.shape} and index {at.shape} may differ along dim {axis} only"
-        )
     if not same_device(data, at):
         raise mixed_devices("gather", [data, at])
+    if not at.size:
+        return reshape(getitem(reshape(input, (-1,)), slice(0, 0)), at.shape)
+    if not data.ndim or not at.ndim:
+        found = gather(_with_an_axis(input), 0, _with_an_axis(index))
+        return reshape(found, at.shape)
+    part = tuple(
+        m if d == axis else n for d, (n, m) in enumerate(zip(at.shape, data.shape, strict=False))
+    )
+    if at.ndim != data.ndim or any(n > m for n, m in zip(part, data.shape, strict=True)):
+        raise ShapeError(
+            f"gather: index {at.shape} is larger than input {data.shape} along another axis than "
+            f"dim {axis}, or has not as many axes"
+        )
+    if part != data.shape:
+        input = getitem(input, tuple(map(slice, part)))
     if isinstance(at, np.ndarray) and at.size and not 0 <= at.min() <= at.max() < data.shape[axis]:
         raise OutOfRangeError(
             f"gather: indices from {at.min()} to {at.max()}, but dim {axis} has length "
@@ -449,6 +456,10 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
         )
     (at,) = _kept((at,), input)
     return apply(GATHER, (input,), {"index": at, "axis": axis})
+
+
+def _with_an_axis(t: Tensor) -> Tensor:
+    return t if t._data.ndim else reshape(t, (1,))
 
 
 ONE_HOT = op(

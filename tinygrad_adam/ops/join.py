@@ -12,7 +12,7 @@ from ..dtypes import result_type
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import integer, one_axis, takes_tensor
 from .move import cast
-from .shape import unsqueeze
+from .shape import reshape, unsqueeze
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -56,11 +56,12 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """
     parts = _tensors("cat", tensors)
     shape = next((t._data.shape for t in parts if t._data.shape != (0,)), (0,))
-    if len(shape) > 1:
-        parts = [t for t in parts if t._data.shape != (0,)]
     if not shape:
         raise ShapeError("cat: 0-d tensors have no axis to join along; use stack")
     axis = one_axis("cat", shape, dim)
+    if len(shape) > 1:
+        nothing = (*shape[:axis], 0, *shape[axis + 1 :])
+        parts = [reshape(t, nothing) if t._data.shape == (0,) else t for t in parts]
     bounds, end = [], 0
     for i, t in enumerate(parts):
         other = t._data.shape
