@@ -39,7 +39,7 @@ import tinygrad_adam as tg
 from tinygrad_adam import nn, optim
 from tinygrad_adam.autograd import vocabulary
 from tinygrad_adam.device import CPU, Device, asarray, device_of
-from tinygrad_adam.errors import DeviceError, InPlaceError
+from tinygrad_adam.errors import AnomalyError, DeviceError, InPlaceError
 
 STANDIN = Path(__file__).with_name("standin_cupy.py")
 STANDIN_CODE = compile(STANDIN.read_text(encoding="utf-8"), str(STANDIN), "exec")
@@ -816,3 +816,23 @@ def test_the_standin_has_cupys_parameters(real_cupy):
             assert hasattr(real_cupy.ndarray, name), name
     assert standin.ndarray.__array_priority__ == real_cupy.ndarray.__array_priority__
     assert not hasattr(real_cupy.ndarray, "__index__")
+
+
+# --- seeing inside ------------------------------------------------------------------------------
+
+
+def test_anomalies_are_found_and_explained_on_a_gpu(cp):
+    x = tg.tensor([0.0, 4.0], device="cuda:1", requires_grad=True)
+    with tg.autograd.detect_anomaly():
+        y = x.sqrt()
+        with pytest.raises(AnomalyError) as info:
+            y.sum().backward()
+        with pytest.raises(
+            AnomalyError, match=r"log made an infinity(.*\n)*  x: float32 \(2,\) on"
+        ):
+            x.log()
+    assert "y: float32 (2,) on cuda:1, 0 to 2" in str(info.value)
+    assert "gradient of x: float32 (2,) on cuda:1, 0.25 to 0.25, 1 of 2 infinite" in str(info.value)
+    told = tg.explain((x * x).sum(), {"x": x})
+    assert told.leaves == {"x": ((2,), 8.0)}
+    assert "mul  (2,)  float32  from x, x" in str((x * x).graph({"x": x}))

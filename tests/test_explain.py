@@ -172,6 +172,20 @@ def test_a_deep_graph_is_cut():
     assert len(rows(tg.explain(y, limit=None))) == depth + 2
 
 
+def test_norms_of_large_and_small_and_no_gradients():
+    for g, expected in (
+        ([3e200, 4e200], 5e200),
+        ([3e-200, 4e-200], 5e-200),
+        ([0.0, 0.0], 0.0),
+        ([math.inf, 1.0], math.inf),
+    ):
+        told = tg.explain(leaf(1.0, 2.0) * 1, {}, tg.tensor(np.array(g)))
+        assert told.leaves["leaf 1"][1] == pytest.approx(expected, rel=1e-14)
+    assert math.isnan(tg.explain(leaf(1.0) * 1, {}, tg.tensor([math.nan])).leaves["leaf 1"][1])
+    empty = tg.tensor(np.empty((0, 3)), requires_grad=True)
+    assert tg.explain(empty.sum()).leaves == {"leaf 1": ((0, 3), 0.0)}
+
+
 def test_a_long_rule_is_cut_in_the_table():
     told = tg.explain(leaf(1.0, 2.0).std())
     (step,) = told.steps

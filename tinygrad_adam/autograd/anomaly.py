@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..device import array_module, device_of, to_device
+from ..device import array_module, device_guard, device_of, to_device
 from ..errors import AnomalyError
 from . import differentiate, engine
 from .graph import Node, Variable
@@ -147,9 +147,10 @@ def _found(value: Any) -> tuple[bool, bool]:
     if not hasattr(data, "dtype") or data.dtype.kind != "f":
         return False, False
     xp = array_module(data)
-    if bool(xp.isfinite(data).all()):
-        return False, False
-    return bool(xp.isnan(data).any()), bool(xp.isinf(data).any())
+    with device_guard(data):
+        if bool(xp.isfinite(data).all()):
+            return False, False
+        return bool(xp.isnan(data).any()), bool(xp.isinf(data).any())
 
 
 def _described(name: str, value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -278,9 +279,14 @@ def _without_keepers(nodes: list[Node]) -> Iterator[None]:
 
 
 def _norm(array: Any) -> float:
+    """Return the Euclidean norm, which is finite if the elements are and it can be."""
     xp = array_module(array)
     with device_guard(array), np.errstate(all="ignore"):
-        return float(xp.linalg.norm(array.astype(xp.float64).ravel()))
+        sizes = xp.abs(array.astype(np.float64))
+        largest = float(xp.max(sizes)) if array.size else 0.0
+        if not largest or not math.isfinite(largest):
+            return largest
+        return largest * math.sqrt(xp.sum(xp.square(sizes / largest)))
 
 
 def _figure(norm: float) -> str:
