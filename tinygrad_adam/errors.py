@@ -10,10 +10,9 @@ from typing import Any
 
 __all__ = [
     "AnomalyError", "ArgumentError", "DTypeError", "DataError", "DeviceError", "Diverged",
-    "ExchangeError", "GradcheckError", "GraphError", "GraphFreedError", "InPlaceError",
-    "KinkError", "KinkWarning", "MissingPackageError", "ModuleError", "ModuleStateError",
-    "NoSequenceError", "OutOfRangeError", "ShapeError",
-    "StateDictError", "TinygradError",
+    "ExchangeError", "GradcheckError", "GraphError", "GraphFreedError", "InPlaceError", "KinkError",
+    "KinkWarning", "MissingPackageError", "ModuleError", "ModuleStateError", "NoSequenceError",
+    "OutOfRangeError", "ShapeError", "StateDictError", "TinygradError",
 ]  # fmt: skip
 
 

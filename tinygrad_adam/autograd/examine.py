@@ -7,6 +7,7 @@ rounded to float32 on the way is recognised by having no more digits than that.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -167,8 +168,17 @@ def check(problem: Problem, options: Options, raise_exception: bool) -> bool:
             if raise_exception:
                 raise KinkError(told, [v.name for v in kinks])
             return False
-        warnings.warn(KinkWarning(told, [v.name for v in kinks]), stacklevel=3)
+        warnings.warn(KinkWarning(told, [v.name for v in kinks]), stacklevel=_outside())
     return True
+
+
+def _outside() -> int:
+    """Return how many frames up from `check` its user is, not counting the plugin for pytest."""
+    level = 1
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("tinygrad_adam"):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _checked(problem: Problem, options: Options) -> list[Verdict]:
@@ -610,7 +620,7 @@ def _table(entries: list[Entry]) -> list[str]:
     ]
     for e in worst:
         numbers = (e.analytic, e.numeric, e.left, e.right)
-        rows.append((e.where, *(f"{x:.8g}" for x in numbers), f"{e.off:.3g}"))
+        rows.append((e.where, *(f"{x + 0.0:.8g}" for x in numbers), f"{e.off:.3g}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     told = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     if len(worst) < len(entries):
@@ -624,8 +634,8 @@ def _told_kinks(what: str, verdicts: list[Verdict]) -> str:
     ]
     for v in verdicts:
         lines.extend(
-            f"  kink at {v.name} entry {e.where}: slope {e.left:.6g} from the left, "
-            f"{e.right:.6g} from the right, gradient {e.analytic + 0.0:.6g}"
+            f"  kink at {v.name} entry {e.where}: slope {e.left + 0.0:.6g} from the left, "
+            f"{e.right + 0.0:.6g} from the right, gradient {e.analytic + 0.0:.6g}"
             for e in v.kinks[:SHOWN]
         )
         if len(v.kinks) > SHOWN:
