@@ -242,7 +242,11 @@ def _overwritten(xp: Any, x: Array, v: Any, *, path: Path, part: Index, places: 
 SETITEM = op(
     "setitem",
     _overwritten,
-    x=lambda F, g, path, part, places: F.setitem(g, 0.0, path=path, part=part, places=places),
+    x=lambda F, g, path, part, places: (
+        F.zeros_like(g)  # nothing is left
+        if (path, part, places) == ((), (...,), ())
+        else F.setitem(g, 0.0, path=path, part=part, places=places)
+    ),
     v=lambda F, g, path, part, places: F.getitem(follow(F, g, path), part=part, places=places),
 )
 

@@ -1,7 +1,7 @@
 """Operations that rearrange elements without changing them: shapes, axes, padding.
 
-Most return a view where NumPy can give one; writing into it then writes into the original, and the
-version counter they share tells the engine.
+Most return a view where NumPy can give one; writing into it then writes into the original, and
+gradients follow.
 """
 
 from __future__ import annotations
