@@ -60,6 +60,10 @@ def probability(*shape: int) -> R:
     return R(*shape, low=0.1, high=0.9)
 
 
+def above_one(*shape: int) -> R:
+    return R(*shape, low=1.5, high=2.5)
+
+
 @dataclass(frozen=True)
 class Fixed:
     """An input without a gradient: labels, indices, conditions."""
@@ -171,12 +175,21 @@ def index_of(L: Any, index: Any) -> Any:
 UNARY = {
     "neg": R, "abs": R, "exp": R, "log": positive, "log1p": positive, "sqrt": positive,
     "rsqrt": positive, "sin": R, "cos": R, "tanh": R, "sigmoid": R, "relu": R, "clone": R,
+    "tan": probability, "asin": probability, "acos": probability, "atan": R, "sinh": R, "cosh": R,
+    "asinh": R, "acosh": above_one, "atanh": probability, "expm1": R, "log2": positive,
+    "log10": positive, "reciprocal": positive, "square": R,
 }  # fmt: skip
 for name, domain in UNARY.items():
     case(name, call(name), domain(2, 3))
     case(f"{name}:0d", call(name), domain())
     case(f"{name}:empty", call(name), domain(0, 3))
 
+for name in ("floor", "ceil", "trunc", "round"):
+    case(f"{name}:slope", lambda L, x, name=name: getattr(L, name)(x) + x, R(2, 3))
+case("floor_divide:slope", lambda L, x, y: L.floor_divide(x, y) + x * y, R(2, 3),
+     positive(3), torch=lambda L, x, y: (x / y).floor() + x * y)  # fmt: skip
+case("remainder", call("remainder"), positive(2, 3), R(3, low=0.3, high=0.45))
+case("remainder:negative", call("remainder"), R(3), R(2, 3, low=-3.5, high=-3.1))
 case("sign:slope", lambda L, x: L.sign(x) + x, R(2, 3))
 case("relu_slope", raw("relu_slope"), R(2, 3), R(2, 3), torch=None)
 case("log_sigmoid", raw("log_sigmoid"), R(2, 3),
@@ -199,7 +212,8 @@ case("dropout:all", functional("dropout", p=1.0), R(3))
 
 BINARY = {
     "add": (R, R), "sub": (R, R), "mul": (R, R), "div": (R, positive), "pow": (positive, R),
-    "maximum": (R, R), "minimum": (R, R),
+    "maximum": (R, R), "minimum": (R, R), "atan2": (positive, R), "hypot": (positive, R),
+    "logaddexp": (R, R), "copysign": (positive, R),
 }  # fmt: skip
 BROADCASTS = [
     ((2, 3), (2, 3)), ((2, 3), (3,)), ((3,), (2, 3)), ((2, 1), (1, 3)), ((1, 3), (2, 1, 1)),
@@ -616,9 +630,26 @@ for name in ("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"):
     values(f"{name}:floats", call(name), np.array(AWKWARD)[:, None], AWKWARD)
     values(f"{name}:integers", call(name), ROWS, [3, 5, 3])
     values(f"{name}:mixed", call(name), [[1], [0]], [1.0, 0.5])
-for name in ("isnan", "isfinite", "logical_not"):
+for name in ("isnan", "isfinite", "logical_not", "isinf", "signbit"):
     values(name, call(name), AWKWARD)
     values(f"{name}:integers", call(name), [0, 3])
+values("logical_xor", call("logical_xor"), np.array(AWKWARD)[:, None], AWKWARD)
+values("nextafter", call("nextafter"), [1.0, 1.0, 0.0, -0.0], [2.0, 0.0, -1.0, 0.0])
+values("atan2:quadrants", call("atan2"), np.array([1.0, -1.0, 0.0, -0.0])[:, None], [2.0, -2.0])
+for name in ("floor", "ceil", "trunc", "round"):
+    values(name, call(name), [-0.0, 0.5, 1.5, 2.5, -0.5, -2.7])
+    values(f"{name}:integers", call(name), [3, 0, -7])
+for name in ("floor_divide", "remainder"):
+    values(f"{name}:signs", call(name), np.array([7.0, -7.0, 0.5])[:, None], [2.0, -2.0, 3.5])
+    values(f"{name}:integers", call(name), [[7], [-7]], [2, -2, 3])
+for name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
+    values(name, call(name), [[5], [-3]], [3, 6, -1])
+    values(f"{name}:truths", call(name), [[True], [False]], [True, False])
+values("bitwise_not", call("bitwise_not"), [5, -3, 0])
+values("bitwise_not:truths", call("bitwise_not"), [True, False])
+for name in ("bitwise_left_shift", "bitwise_right_shift"):
+    values(name, call(name), [[5], [-3]], [0, 1, 3])
+values("square:integers", call("square"), [3, -2])
 values("sign", call("sign"), [0.0, -0.0, 1.5, -2.0, np.inf, -np.inf])
 values("sign:integers", call("sign"), [3, 0, -7])
 for name, dim in itertools.product(("argmax", "argmin"), (None, 0, -1)):

@@ -537,7 +537,7 @@ _UFUNCS = (
     *("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "ceil"),
     *("copysign", "cosh", "exp2", "expm1", "floor", "fmax", "fmin", "fmod", "hypot", "isinf"),
     *("log10", "log2", "logaddexp", "logaddexp2", "logical_xor", "nextafter", "reciprocal"),
-    *("remainder", "rint", "signbit", "sinh", "tan", "trunc"),
+    *("remainder", "rint", "signbit", "sinh", "tan", "trunc", "left_shift", "right_shift"),
 )
 _functions: dict[str, Any] = {name: ufunc(name) for name in _UFUNCS if name != "matmul"}
 globals().update(_functions)

@@ -305,12 +305,34 @@ def test_truths():
     is_tensor(~a, [False, False, True, True], "bool")
     is_tensor(a & True, a.data, "bool")
     is_tensor(a | b.data, [True, True, True, False], "bool")
-    for refused in (lambda x: x & x, lambda x: x | x, lambda x: ~x):
-        for t in (tg.ones(2), tg.tensor([0, 1])):
-            with pytest.raises(DTypeError, match=str(t.dtype)):
-                refused(t)
+    is_tensor(a ^ b, [False, True, True, False], "bool")
+    is_tensor(True & a, a.data, "bool")
+    floats = tg.ones(2)
+    for refused in (
+        lambda x: x & x, lambda x: x | x, lambda x: x ^ x, lambda x: ~x, lambda x: x << 1,
+        lambda x: 1 >> x, lambda x: x.int() & 1.5,
+    ):  # fmt: skip
+        with pytest.raises(DTypeError, match=r"(float32|1\.5); compare first"):
+            refused(floats)
     with pytest.raises(DTypeError, match="float32"):
         a & tg.ones(4)
+
+
+def test_bits_and_whole_parts():
+    a = tg.tensor([6, -7])
+    is_tensor(a & 3, [2, 1], "int64")
+    is_tensor(1 | a, [7, -7], "int64")
+    is_tensor(a ^ a, [0, 0], "int64")
+    is_tensor(~a, [-7, 6], "int64")
+    is_tensor(a << 1, [12, -14], "int64")
+    is_tensor(a >> 1, [3, -4], "int64")
+    is_tensor(1 << tg.tensor([2, 0]), [4, 1], "int64")
+    is_tensor(9 >> tg.tensor([2, 0]), [2, 9], "int64")
+    is_tensor(a // 4, [1, -2], "int64")
+    is_tensor(a % 4, [2, 1], "int64")
+    is_tensor(7 // tg.tensor([2.0, -2.0]), [3, -4], "float32")
+    is_tensor(7 % tg.tensor([2.0, -2.0]), [1, -1], "float32")
+    is_tensor(np.array([7, 8]) // a, [1, -2], "int64")
 
 
 def test_what_cannot_be_compared_is_different():

@@ -31,6 +31,7 @@ from .dtypes import *
 from .kernels.switch import is_fast as is_fast
 from .kernels.switch import set_fast as set_fast
 from .ops.conv import *
+from .ops.elementary import *
 from .ops.elementwise import *
 from .ops.index import *
 from .ops.join import *

@@ -16,6 +16,7 @@ from .autograd.graph import Variable
 from .autograd.memory import _owner
 from .device import Array, device_of, load_cupy
 from .errors import DeviceError, DTypeError, ExchangeError, GraphError
+from .ops import elementary as el
 from .ops import elementwise as ew
 from .ops.linear import matmul
 
@@ -35,20 +36,34 @@ _OPERATORS = {
     np.greater: ew.gt,
     np.greater_equal: ew.ge,
     np.matmul: matmul,
+    np.floor_divide: el.floor_divide,
+    np.remainder: el.remainder,
+    np.bitwise_and: el.bitwise_and,
+    np.bitwise_or: el.bitwise_or,
+    np.bitwise_xor: el.bitwise_xor,
+    np.left_shift: el.bitwise_left_shift,
+    np.right_shift: el.bitwise_right_shift,
 }
 # These ask about an array and do not look into it.
 _QUESTIONS = {np.shape, np.ndim, np.size}
 # What NumPy's functions are called here, where that is not the same.
 _OURS = {
     "absolute": "abs",
-    "amax": "amax",
-    "amin": "amin",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
     "clip": "clamp",
     "concatenate": "cat",
     "copy": "clone",
     "divide": "div",
     "dot": "matmul",
     "expand_dims": "unsqueeze",
+    "invert": "bitwise_not",
+    "rint": "round",
     "moveaxis": "movedim",
     "multiply": "mul",
     "negative": "neg",

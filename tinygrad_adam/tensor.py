@@ -27,6 +27,7 @@ from .errors import (
 )
 from .inplace import add_, copy_, div_, fill_, mul_, pow_, sub_, update, zero_
 from .ops import arguments, join
+from .ops import elementary as el
 from .ops import elementwise as ew
 from .ops import reduce as red
 from .ops import shape as shp
@@ -609,16 +610,21 @@ class Tensor(Variable):
     def __pos__(self) -> Tensor:
         return self
 
-    def __and__(self, other: Operand) -> Tensor:
-        return _logical("&", ew.logical_and, self, other)
-
-    def __or__(self, other: Operand) -> Tensor:
-        return _logical("|", ew.logical_or, self, other)
-
-    def __invert__(self) -> Tensor:
-        if self._data.dtype.kind != "b":
-            raise DTypeError(f"~: needs a Tensor of bool, got {self.dtype}; use logical_not")
-        return ew.logical_not(self)
+    __floordiv__ = el.floor_divide
+    __rfloordiv__ = _reflected(el.floor_divide)
+    __mod__ = el.remainder
+    __rmod__ = _reflected(el.remainder)
+    __and__ = el.bitwise_and
+    __rand__ = _reflected(el.bitwise_and)
+    __or__ = el.bitwise_or
+    __ror__ = _reflected(el.bitwise_or)
+    __xor__ = el.bitwise_xor
+    __rxor__ = _reflected(el.bitwise_xor)
+    __invert__ = el.bitwise_not
+    __lshift__ = el.bitwise_left_shift
+    __rlshift__ = _reflected(el.bitwise_left_shift)
+    __rshift__ = el.bitwise_right_shift
+    __rrshift__ = _reflected(el.bitwise_right_shift)
 
     __eq__ = _compared(ew.eq)  # type: ignore[assignment]
     __ne__ = _compared(ew.ne)  # type: ignore[assignment]
@@ -662,6 +668,40 @@ class Tensor(Variable):
     logical_not = ew.logical_not
     isnan = ew.isnan
     isfinite = ew.isfinite
+    acos = el.acos
+    acosh = el.acosh
+    asin = el.asin
+    asinh = el.asinh
+    atan = el.atan
+    atan2 = el.atan2
+    atanh = el.atanh
+    bitwise_and = el.bitwise_and
+    bitwise_left_shift = el.bitwise_left_shift
+    bitwise_not = el.bitwise_not
+    bitwise_or = el.bitwise_or
+    bitwise_right_shift = el.bitwise_right_shift
+    bitwise_xor = el.bitwise_xor
+    ceil = el.ceil
+    copysign = el.copysign
+    cosh = el.cosh
+    expm1 = el.expm1
+    floor = el.floor
+    floor_divide = el.floor_divide
+    hypot = el.hypot
+    isinf = el.isinf
+    log10 = el.log10
+    log2 = el.log2
+    logaddexp = el.logaddexp
+    logical_xor = el.logical_xor
+    nextafter = el.nextafter
+    reciprocal = el.reciprocal
+    remainder = el.remainder
+    round = el.round
+    signbit = el.signbit
+    sinh = el.sinh
+    square = el.square
+    tan = el.tan
+    trunc = el.trunc
     matmul = matmul
     sum = red.sum
     mean = red.mean
@@ -775,13 +815,6 @@ def _shape_of(name: str, other: Any) -> Any:
     if not isinstance(other, Variable):
         raise DTypeError(f"{name}: expected a Tensor, got {type(other).__name__}")
     return other._data.shape
-
-
-def _logical(symbol: str, function: ew.Binary, a: Tensor, b: Any) -> Tensor:
-    for side in (a, b):
-        if getattr(side, "dtype", np.dtype(bool)).kind != "b":
-            raise DTypeError(f"{symbol}: needs tensors of bool, got {side.dtype}")
-    return function(a, b)
 
 
 def _tensor_operand(value: Any) -> Any:
