@@ -542,6 +542,8 @@ _UFUNCS = (
 _functions: dict[str, Any] = {name: ufunc(name) for name in _UFUNCS if name != "matmul"}
 globals().update(_functions)
 abs = _functions["absolute"]
+float64 = np.float64
+linalg = SimpleNamespace(norm=lambda x: _launch(np.linalg.norm, x))
 
 
 def matmul(*args: Any, out: Any = None, casting: str = "same_kind", dtype: Any = None) -> ndarray:
@@ -670,6 +672,10 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> ndarray:
 
 def may_share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
     return a._device == b._device and bool(np.may_share_memory(a._raw, b._raw))
+
+
+def shares_memory(a: Any, b: Any, max_work: Any = None) -> bool:
+    return a._device == b._device and bool(np.shares_memory(a._raw, b._raw))
 
 
 def concatenate(
