@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import threading
 
@@ -348,6 +349,36 @@ def test_a_change_in_place_that_fails_changes_nothing():
         y[0] = math.nan
         with pytest.raises(AnomalyError, match=r"exp was given NaN in x: .* an assignment's"):
             y.exp()
+
+
+# a program of L and a leaf whose gradient, and nothing before, is NaN
+GONE_WRONG = {
+    "sqrt": lambda L, x: x.sqrt() * 0,
+    "rsqrt": lambda L, x: L.where(x > 1, x.rsqrt(), 0.0),
+    "div": lambda L, x: L.where(x > 1, (x + 1) / x, 0.0),
+    "log": lambda L, x: L.where(x > 1, x.log(), 0.0),
+    "exp": lambda L, x: L.where(x > 1e4, (x + 1e3).exp(), 0.0),
+    "mul": lambda L, x: (x.sqrt() * (x * 0)).sqrt(),
+    "pow": lambda L, x: (x**0.5) * 0,
+    "matmul": lambda L, x: (x.reshape(1, 2) @ L.ones(2, 1).double()).sqrt() * 0,
+}
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", GONE_WRONG)
+def test_pytorch_blames_the_same_derivative(name):
+    torch = pytest.importorskip("torch")
+    program = GONE_WRONG[name]
+    theirs = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    loss = program(torch, theirs).sum()
+    with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="nan values") as info:
+        loss.backward()
+    blamed = re.search(r"Function '(\w+)Backward\d'", str(info.value))[1].lower()
+    ours = leaf(0.0, 0.0)
+    with detect_anomaly(check_inf=False), pytest.raises(AnomalyError) as found:
+        program(tg, ours).sum().backward()
+    assert found.value.operation == blamed
 
 
 # --- on and off ---------------------------------------------------------------------------------

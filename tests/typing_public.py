@@ -105,3 +105,9 @@ optimizer = tg.optim.Adam(linear.parameters(), lr=0.1)
 assert_type(optimizer.step(), None)
 assert_type(optimizer.step(lambda: x.sum()), Tensor)
 assert_type(tg.load("model.safetensors"), dict[str, Tensor])
+
+assert_type(x.sum().graph(nn.Linear(3, 2)), tg.autograd.Graph)
+assert_type(x.sum().graph({"x": x}, limit=None).text(), str)
+assert_type(tg.explain(x.sum(), {"x": x}).steps[0].rule, str)
+with tg.autograd.detect_anomaly(check_inf=False):
+    assert_type(x.exp(), Tensor)
