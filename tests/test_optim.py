@@ -820,6 +820,26 @@ def test_exponential_refuses(arguments):
 def test_constant_refuses_negative_rates():
     with pytest.raises(tg.errors.ArgumentError, match="Constant"):
         schedules.Constant(-0.1)
+    for arguments, name in (((-1, 0.5, 1), "lr"), ((1, 0, 1), "rate"), ((1, 0.5, 0), "steps")):
+        with pytest.raises(tg.errors.ArgumentError, match=f"^Exponential: {name} "):
+            schedules.Exponential(*arguments)
+
+
+def test_schedules_are_compared_by_their_numbers():
+    one, same = schedules.Exponential(0.1, 0.5, 2), schedules.Exponential(0.1, 0.5, 2)
+    others = [schedules.Exponential(0.1, 0.5, 3), schedules.Constant(0.1), 0.1]
+    assert one == same
+    assert len({one, same, *others}) == 4
+    assert not any(one == other for other in others)
+    for schedule in (one, schedules.Constant(0.1)):
+        assert eval(repr(schedule), vars(schedules)) == schedule
+    assert schedules.Constant(0.1) != schedules.Constant(0.2)
+
+
+def test_a_schedule_without_a_name_is_not_loaded():
+    for saved in ({}, {"lr": 0.1}, {"schedule": "Cosine", "lr": 0.1}):
+        with pytest.raises(tg.errors.ArgumentError, match="no schedule is called"):
+            schedules.loaded(saved)
 
 
 @pytest.mark.parametrize("size", [3, 100_000])
