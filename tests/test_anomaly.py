@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import math
 import re
 import sys
@@ -349,6 +350,59 @@ def test_a_change_in_place_that_fails_changes_nothing():
         y[0] = math.nan
         with pytest.raises(AnomalyError, match=r"exp was given NaN in x: .* an assignment's"):
             y.exp()
+
+
+HARMLESS = [
+    "h = h.tanh()",
+    "h = h * 0.5 + h",
+    "h = h.exp().log1p()",
+    "h = (h @ w).sigmoid()",
+    "h = h.reshape(12).flip(0).reshape(4, 3)",
+    "h = h - h.mean(0)",
+    "h = h.softmax(1)",
+    "h = h.clone(); h[1] = h[0]",
+    "h = h.clone(); h[:, 1:] *= 2.0",
+    "h = h.clone(); h.T.add_(1.0)",
+    "h = tg.cat([h[2:], h[:2]])",
+    "h = tg.where(h > 0, h, -h)",
+    "h = h.T.clone().T",
+    "with tg.no_grad(): h.sum()",
+    "h = h / (1 + h * h).sqrt()",
+]
+PLANTED = {
+    "h = h + (h * 0 - 1).log()": ("log", "log made NaN from finite operands"),
+    "h = h / (h - h)": ("div", "div made "),
+    "h = h + (h * 0 + 800).exp()": ("exp", "exp made an infinity from finite operands"),
+    "h = h + (h * 0).sqrt() * 0": ("sqrt", "the derivative of sqrt in x made NaN"),
+    "h = h + tg.where(h > 1e9, (h * 0).log1p() / (h * 0), 0)": ("div", "div made NaN"),
+    "h = h + (h * 0).abs() ** 0.5": ("pow", "the derivative of pow in a made "),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_in_random_programs_the_planted_line_is_found(planted):
+    operation, message = PLANTED[planted]
+    for seed in range(25):
+        rng = np.random.default_rng([seed, len(planted)])
+        lines = [*rng.choice(HARMLESS, rng.integers(5, 30)).tolist()]
+        where = int(rng.integers(len(lines) + 1))
+        program = ["h = x * 1.0", *lines[:where], planted, *lines[where:], "h.sum().backward()"]
+        name = f"<program {operation} {seed}>"
+        text = "\n".join(program)
+        linecache.cache[name] = (len(text), None, [f"{row}\n" for row in program], name)
+        x = tg.tensor(rng.standard_normal((4, 3)), requires_grad=True)
+        names = {"tg": tg, "x": x, "w": tg.tensor(rng.standard_normal((3, 3)))}
+        clean = "\n".join(row for row in program if row != planted)
+        with detect_anomaly():
+            exec(compile(clean, name, "exec"), dict(names))
+            x.grad = None
+            with pytest.raises(AnomalyError) as info:
+                exec(compile(text, name, "exec"), dict(names))
+        error = info.value
+        assert (error.operation, error.source) == (operation, planted), text
+        assert (error.filename, error.lineno) == (name, where + 2)
+        assert str(error).startswith(message)
+        assert x.grad is None
 
 
 # a program of L and a leaf whose gradient, and nothing before, is NaN
