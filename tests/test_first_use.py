@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_adam as tg
 from tinygrad_adam import nn
-from tinygrad_adam.autograd import apply, op
+from tinygrad_adam.autograd import OPS, apply, op
 from tinygrad_adam.errors import (
     ArgumentError,
     DeviceError,
@@ -118,6 +118,8 @@ def test_a_cell_with_an_operation_runs_again():
 def test_the_operations_of_others_stay():
     with pytest.raises(TypeError, match=r"registered already, by tinygrad_adam\..*another name"):
         op("mul", lambda xp, a, b: a)
+    with pytest.raises(TypeError, match="registered already"):  # not from within the package either
+        op("mul", product)
     op("mine", lambda xp, x: x)
     with pytest.raises(TypeError, match=f"op mine .* by {__name__}; choose another name"):
         op("mine", np_like)
@@ -127,4 +129,9 @@ def np_like(xp, x):
     return x
 
 
+def product(xp, a, b):
+    return a * b
+
+
 np_like.__module__ = "another.module"
+product.__module__ = OPS["mul"].forward.__module__
