@@ -45,6 +45,20 @@ def test_tensor_reads(data, dtype):
         same(make(data), data, dtype)
 
 
+def test_items_are_read_up_to_the_length():
+    class Endless:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            assert i < 10**5, "NumPy reads on until an IndexError"
+            return [i, 2.5]
+
+    for read in (tg.tensor, tg.as_tensor, lambda x: tg.tensor([x, x])[0]):
+        assert read(Endless()).tolist() == [[0.0, 2.5], [1.0, 2.5], [2.0, 2.5]]
+    assert len(tg.data.TensorDataset(Endless())) == 3
+
+
 def test_types_of_what_tensors_are_made_from():
     big = np.array([1.0, 2.0], ">f4")
     for t in (tg.tensor(big), tg.as_tensor(big), tg.tensor([1.0, 2.0], dtype=">f4")):

@@ -1016,7 +1016,15 @@ def test_a_random_split_deals_out_every_sample_once(lengths, sizes):
     assert np.concatenate([part.indices for part in again]).tolist() == rows
 
 
-@pytest.mark.parametrize("lengths", [[5, 4], [11, -1], [0.5, 0.4], [1.5, -0.5], []])
+def test_a_list_of_samples_is_no_list_of_arrays():
+    samples = [(np.zeros(2), 1), (np.ones(2), 0)]
+    with pytest.raises(ShapeError, match=r"item 0 .*Subset\(samples, range\(len\(samples\)\)\)$"):
+        DataLoader(samples)
+    (batch,) = DataLoader(Subset(samples, range(len(samples))), 2)
+    assert [t.tolist() for t in batch] == [[[0.0, 0.0], [1.0, 1.0]], [1, 0]]
+
+
+@pytest.mark.parametrize("lengths", [3, [5, 4], [11, -1], [0.5, 0.4], [1.5, -0.5], []])
 def test_a_random_split_that_does_not_add_up(lengths):
     with pytest.raises((ArgumentError, DTypeError), match="random_split"):
         random_split(Pictures(10), lengths)

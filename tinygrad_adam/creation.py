@@ -69,9 +69,19 @@ def _plain(data: Any, nested: set[np.dtype[Any]], unlimited: bool) -> Any:
         data = to_device(data._data, "cpu")
     if isinstance(data, np.ndarray):
         nested.add(data.dtype)
-    elif type(data) is int and not -(2**63) <= data < 2**63 and not unlimited:
-        raise ArgumentError(f"tensor: {data} does not fit into int64; give a dtype")
+    elif type(data) is int:
+        if not -(2**63) <= data < 2**63 and not unlimited:
+            raise ArgumentError(f"tensor: {data} does not fit into int64; give a dtype")
+    elif type(data) is not float and _has_only_items(type(data)):
+        return [_plain(data[i], nested, unlimited) for i in range(len(data))]
     return data
+
+
+def _has_only_items(kind: Any) -> bool:
+    """Whether NumPy would read a `kind` item by item past its length, until an IndexError."""
+    missing = ("__iter__", "__array__", "__array_interface__", "__array_struct__")
+    has = all(hasattr(kind, name) for name in ("__len__", "__getitem__"))
+    return has and not any(hasattr(kind, name) for name in missing)
 
 
 def _native(array: Array) -> Array:

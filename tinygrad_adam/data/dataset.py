@@ -67,8 +67,16 @@ def _column(data: Any, what: str, device: Device | str | None) -> Array:
     """Return `data` as an array of one of the element types that batches have."""
     if isinstance(data, Tensor):
         array = data.data
+    elif hasattr(data, "dtype"):
+        array = asarray(data)
     else:  # nested lists become what they become everywhere: float32, int64
-        array = asarray(data) if hasattr(data, "dtype") else as_tensor(data, device="cpu").data
+        try:
+            array = as_tensor(data, device="cpu").data
+        except ShapeError as error:
+            raise ShapeError(
+                f"{what} makes no array: {error}; a data set of a list of samples is "
+                "Subset(samples, range(len(samples)))"
+            ) from error
     if array.ndim == 0:
         raise ShapeError(f"{what} is 0-d; it needs a first axis to take samples from")
     kind, native = array.dtype.kind, array.dtype.newbyteorder("=")
@@ -310,7 +318,7 @@ def random_split(
     >>> len(train), len(test)
     (8, 2)
     """
-    size, parts = len(dataset), list(lengths)
+    size, parts = len(dataset), list(lengths) if isinstance(lengths, Iterable) else [lengths]
     if any(isinstance(part, float) for part in parts) and abs(sum(parts) - 1) < 1e-9:
         counts = [int(size * part) for part in parts]
         for i in range(size - sum(counts)):
