@@ -85,6 +85,16 @@ def test_a_nan_in_the_middle_of_ten_layers():
     assert "output: float32 (4, 6), 24 of 24 NaN" in str(error)
 
 
+def test_a_module_alone_and_one_that_is_no_part_of_the_other():
+    class Outer(nn.Module):
+        def forward(self, x):
+            return Planted()(x)
+
+    x = tg.randn(4, 6)
+    assert caught(Planted(), x).args[0].splitlines()[2] == "    in Planted"
+    assert caught(Outer(), x).args[0].splitlines()[2] == "    in Outer, Planted"
+
+
 def test_a_nan_weight_in_the_middle_is_named_as_given():
     net, x = Net(nn.Linear(6, 6)), tg.randn(4, 6)
     with tg.no_grad():

@@ -61,8 +61,11 @@ class Where(NamedTuple):
 
 
 def _module_name(outer: Any, inner: Any) -> str:
-    name = next((name for name, m in outer.named_modules() if m is inner), "")
-    return f"{type(outer).__name__}" + (f", {name} ({type(inner).__name__})" if name else "")
+    whole, kind = type(outer).__name__, type(inner).__name__
+    if inner is outer:
+        return whole
+    name = next((name for name, m in outer.named_modules() if m is inner), None)
+    return f"{whole}, {kind}" if name is None else f"{whole}, {name} ({kind})"
 
 
 def _here() -> Where:
