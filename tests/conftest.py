@@ -13,7 +13,7 @@ from tinygrad_adam.autograd.registry import LOOKED_UP
 from tinygrad_adam.cuda import is_available as cuda_is_available
 from tinygrad_adam.random import default_generator
 
-pytest.register_assert_rewrite("devicecases", "gradients", "opcases", "oracle")
+pytest.register_assert_rewrite("backwards", "devicecases", "opcases", "oracle")
 
 # for a type checker to read, not to be run
 collect_ignore = ["typing_public.py", "typing_refused.py"]

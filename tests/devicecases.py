@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradients import weights
+from backwards import weights
 from opcases import CASES, VALUES, Case
 
 import tinygrad_adam as tg

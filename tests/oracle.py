@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from gradients import close, value_and_gradients, weights
+from backwards import close, value_and_gradients, weights
 
 import tinygrad_adam as tg
 
@@ -19,7 +19,7 @@ GOLDENS = Path(__file__).parent / "goldens" / "ops_torch.json.gz"
 
 
 def on_torch(function, arrays, wanted, w=None):
-    """Do in PyTorch what `gradients.value_and_gradients` does here; unused inputs get zeros."""
+    """Do in PyTorch what `backwards.value_and_gradients` does here; unused inputs get zeros."""
     import torch
 
     tensors = [torch.tensor(a) for a in arrays]

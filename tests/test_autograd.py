@@ -6,7 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
-from gradients import nodes
+from backwards import nodes
 
 import tinygrad_adam as tg
 from tinygrad_adam.autograd import OPS, apply, memory, op

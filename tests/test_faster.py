@@ -7,7 +7,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from gradients import value_and_gradients
+from backwards import value_and_gradients
 from opcases import CASES
 
 import tinygrad_adam as tg

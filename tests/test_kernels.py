@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from gradients import value_and_gradients, weights
+from backwards import value_and_gradients, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

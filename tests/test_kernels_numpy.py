@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from gradients import value_and_gradients
+from backwards import value_and_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

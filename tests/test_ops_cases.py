@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from gradients import check_first, check_second, close, nodes, value_and_gradients, weights
+from backwards import close, nodes, value_and_gradients, weights
 from opcases import CASES, VALUES
 
 import tinygrad_adam as tg
-from tinygrad_adam.autograd import OPS
+from tinygrad_adam.autograd import OPS, gradcheck, gradgradcheck
 from tinygrad_adam.autograd.memory import change_time, changed
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -18,12 +18,12 @@ every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 @every_case
 def test_first_order(case):
-    check_first(case, case.arrays(), case.wanted, **case.tolerances())
+    gradcheck(case, case.tensors())
 
 
 @every_case
 def test_second_order(case):
-    check_second(case, case.arrays(), case.wanted, **case.tolerances())
+    gradgradcheck(case, case.tensors())
 
 
 # --- memory layouts -----------------------------------------------------------------------------

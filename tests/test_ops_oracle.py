@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import oracle
 import pytest
-from gradients import value_and_gradients
+from backwards import value_and_gradients
 from opcases import BINARY, CASES, UNARY, VALUES, call, functional, part
 
 import tinygrad_adam as tg

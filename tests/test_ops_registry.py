@@ -8,7 +8,7 @@ import pkgutil
 from pathlib import Path
 
 import pytest
-from gradients import nodes, weights
+from backwards import nodes, weights
 from opcases import CASES, VALUES, Case, R, raw
 
 import tinygrad_adam as tg

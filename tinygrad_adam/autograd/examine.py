@@ -322,7 +322,8 @@ def _given(
             [x.name for x in inputs],
         )
     exact = problem.weighted and not any(_only_float32(host(y)) for y in outputs)
-    output = max((float(np.abs(host(y)).max(initial=0.0)) for y in outputs), default=0.0)
+    sizes = [float(np.abs(host(y)).max(initial=0.0)) for y in outputs]
+    output = max([*sizes, problem.natural])
     for x, g in zip(inputs, gradients, strict=True):
         if g is None:
             continue
@@ -340,8 +341,8 @@ def _given(
                 f"finite, the first {at}: {numbers[at]}",
                 [x.name],
             )
-        # what is no more than a rounding error may well have few digits
-        if exact and _only_float32(numbers, 1e-9 * output / scale_of(x.data)):
+        # what cancellation has left may well have few digits
+        if exact and _only_float32(numbers, 1e-4 * output / scale_of(x.data)):
             raise GradcheckError(
                 f"{what}: the gradient of {x.name} has only the digits of float32, although all "
                 "that goes in is float64: its derivative computes in float32 somewhere",
