@@ -743,6 +743,10 @@ def all(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> nd
     return a.all(axis, out, keepdims)
 
 
+def argsort(a: Any, axis: int | None = -1, kind: Any = None) -> ndarray:
+    return _launch(np.argsort, a, axis=axis, kind="stable")
+
+
 def argmax(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
 ) -> ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 import weakref
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, overload
 
 import numpy as np
@@ -18,6 +19,7 @@ from .autograd.memory import changed, leave, origin
 from .device import Array, Device, device_of
 from .dtypes import element_type, kind
 from .errors import (
+    ArgumentError,
     DeviceError,
     DTypeError,
     GraphError,
@@ -484,6 +486,20 @@ class Tensor(Variable):
         self, dtype: Any = None, copy: Any = None
     ) -> np.ndarray[Any, np.dtype[np.generic]]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """Return the Python array API standard on tensors, `tinygrad_adam.array_api`."""
+        namespace = import_module(".array_api", __package__)  # stands above this file
+        if api_version not in (None, *namespace.VERSIONS):
+            raise ArgumentError(
+                f"__array_namespace__: version {api_version!r} of the standard is unknown; one of "
+                f"{', '.join(namespace.VERSIONS)}"
+            )
+        return namespace
+
+    def to_device(self, device: DeviceLike, /, *, stream: None = None) -> Tensor:
+        """Return `to` a device: the array API standard's name."""
+        return self.to(device)
 
     def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
         from .exchange import numpy_function
