@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "train",
         help="train a model, and save its weights, metrics and figures",
         description="Train a model, and save its weights, metrics and figures.",
-        epilog="tinygrad-adam train JOB --help shows the flags of a job.",
+        epilog="Flags follow the job; tinygrad-adam train JOB --help shows them.",
         allow_abbrev=False,
     )
     jobs = train.add_subparsers(metavar="JOB", dest="job", required=True)
