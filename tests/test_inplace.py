@@ -234,6 +234,17 @@ def test_one_part_is_assigned_to_another():
             assert x.grad.tolist() == [0, 111, 0]
 
 
+def test_only_what_is_there_already_is_not_written_again():
+    x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    y, z = x * 1.0, w * 1.0
+    y[0] = z[0]  # the same place of another tensor
+    assert y.tolist() == [3.0, 2.0]
+    y[[1, 0]] = y[...]
+    assert y.tolist() == [2.0, 3.0]
+    (y * plain([1.0, 10.0])).sum().backward()
+    assert (x.grad.tolist(), w.grad.tolist()) == ([0.0, 1.0], [10.0, 0.0])
+
+
 def test_views_of_views_follow():
     x = leaf([1.0, 2.0, 3.0, 4.0])
     base = x * 1.0
@@ -304,6 +315,26 @@ def test_a_view_of_memory_with_gaps():
     assert x.grad.tolist() == [[2 + 1000 + 18, 6 + 14 + 22, 1000 + 18 + 26]]
 
 
+def test_an_operation_in_place_leaves_its_own_node():
+    y = leaf([1.0, 2.0]) * 1.0
+    y += 1.0
+    assert y.grad_fn.op.name == "add"
+    y[:1] += 1.0
+    assert y.grad_fn.op.name == "setitem"
+    before = y.grad_fn
+    y[:1] = y[:1]  # which changes nothing
+    assert y.grad_fn is before
+
+
+def test_index_arrays_are_those_of_the_assignment():
+    x, at = leaf([3.0]), tg.tensor([0, 2])
+    y = tg.zeros(3, dtype=tg.float64)
+    y[at] = x
+    at.fill_(1)
+    (y * plain([1.0, 10.0, 100.0])).sum().backward()
+    assert x.grad.tolist() == [101.0]
+
+
 def test_index_arrays_in_a_view():
     x = leaf([1.0, 2.0, 3.0, 4.0])
     y = x * 1.0
@@ -334,20 +365,33 @@ def test_a_dead_view_costs_nothing_and_a_dead_base_is_followed():
 def test_a_part_outlives_its_base():
     x = leaf([1.0, 2.0])
     y = x * 1.0
-    part = y[0:1]
+    part, whole = y[0:1], y[:]
     y.data = np.zeros(2)
-    part += 5.0
+    part *= 5.0
     y += 1.0
-    assert (part.tolist(), y.tolist()) == ([6.0], [1.0, 1.0])
-    part.sum().backward()
-    np.testing.assert_array_equal(x.grad.data, [1.0, 0.0])
+    assert (part.tolist(), whole.tolist(), y.tolist()) == ([5.0], [5.0, 2.0], [1.0, 1.0])
+    for t, wanted in ((part, [5.0, 0.0]), (whole, [5.0, 1.0]), (y, [1.0, 1.0])):
+        (g,) = tg.autograd.grad(t.sum(), x, retain_graph=True)
+        np.testing.assert_array_equal(g.data, wanted)
     z = x * 1.0
     part = z[1:2]
     del z
     part *= 3.0
     assert part.tolist() == [6.0]
     part.sum().backward()
-    np.testing.assert_array_equal(x.grad.data, [1.0, 3.0])
+    np.testing.assert_array_equal(x.grad.data, [0.0, 3.0])
+
+
+def test_a_part_whose_data_was_replaced_is_none_any_more():
+    x = leaf([1.0, 2.0])
+    y = x * 1.0
+    part = y[0:1]
+    part.data = np.array([7.0])
+    y *= 2.0
+    part *= 3.0
+    assert (part.tolist(), y.tolist()) == ([21.0], [2.0, 4.0])
+    part.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [3.0, 0.0])  # by its old node
 
 
 def test_a_part_of_a_leaf_is_not_changed():
@@ -362,6 +406,9 @@ def test_a_part_of_a_leaf_is_not_changed():
         w[0] *= 2.0
     assert w.tolist() == [[2.0, 4.0], [3.0, 4.0]]
     assert w.is_leaf
+    part = plain([1.0, 2.0])[:1].requires_grad_()
+    with pytest.raises(InPlaceError, match="leaf"):
+        part *= 2.0
 
 
 def test_a_view_made_without_recording_stays_out_of_the_graph():

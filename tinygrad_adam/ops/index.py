@@ -317,11 +317,8 @@ def setitem(
                 "gradients do not follow; make it while they are recorded, or use a clone()"
             )
         whose, way = origin(v)
-        if (
-            not places
-            and whose is base
-            and way == (*path, ("getitem", {"part": part, "places": ()}))
-        ):
+        here = (*path, ("getitem", {"part": part, "places": ()}))
+        if not places and whose is base and way == here:
             return  # ``x[i] += v`` is ``view = x[i]; view += v; x[i] = view``: done already
         v = cast(v, data.dtype)
     try:
