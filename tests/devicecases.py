@@ -90,6 +90,56 @@ def check_alike(
         np.testing.assert_allclose(a, b, rtol=limit, atol=limit * largest, err_msg=what)
 
 
+# --- transforms, and a Function -----------------------------------------------------------------
+
+
+class Ratio(tg.autograd.Function):
+    """Two outputs, of two types; keeps an input and an output."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        y = a / b
+        ctx.save_for_backward(b, y)
+        return y, (a * 2).float(), (a > b)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any, h: Any, _: Any) -> Any:
+        b, y = ctx.saved_tensors
+        return g / b + 2 * h.double(), -g * y / b
+
+
+def transformed(device: str, ready: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Return what transforms give of a function with a `Function` in it, by name."""
+
+    def many(p: Any, x: Any) -> Any:
+        y, twice, _ = Ratio.apply(p["a"], x)
+        return {"y": y.exp(), "twice": twice, "constant": x.detach()}
+
+    def one(p: Any, x: Any) -> Any:
+        out = many(p, x)
+        return (out["y"] * x).sum() + (out["twice"] ** 2).sum().double()
+
+    with default_device(device):
+        p, q = ({"a": tg.tensor(weights((2, 3), seed=s))} for s in (1, 2))
+        x, v = (tg.tensor(weights((2, 3), seed=s)) for s in (3, 4))
+        a = p["a"].clone().requires_grad_()
+        ready()
+        F = tg.func
+        one_by_all = F.hessian(one, (0, 1))(p, x)
+        (y, aux), g = F.value_and_grad(lambda p, x: (one(p, x), many(p, x)), has_aux=True)(p, x)
+        blocks = F.jacobian(many)(p, x)
+        value, slope = F.jvp(many, (p, x), (q, v))
+        Ratio.apply(a, x)[0].sum().backward()
+        return {
+            "value": y, "aux": aux["twice"], "gradient": g["a"], "accumulated": a.grad,
+            **{f"block {k}": block["a"] for k, block in blocks.items()},
+            **{f"value {k}": t for k, t in value.items()},
+            **{f"slope {k}": t for k, t in slope.items()},
+            "hessian": one_by_all[0]["a"][1], "hessian of x": one_by_all[1][1],
+            "product": F.hvp(one, (p, x), (q, v))[0]["a"],
+        }  # fmt: skip
+
+
 # --- layers -------------------------------------------------------------------------------------
 
 LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {

@@ -32,6 +32,7 @@ from devicecases import (
     layer_outcome,
     outcome,
     trained,
+    transformed,
 )
 from opcases import CASES
 
@@ -464,6 +465,30 @@ def test_every_layer_gives_on_a_gpu_what_it_gives_on_the_cpu(cp, name):
     assert not cp.traffic.downloads
     assert not cp.traffic.waits
     check_alike(found, expected, "cuda:1", 1e-12)
+
+
+def test_transforms_and_functions_of_ones_own(cp):
+    found = transformed("cuda:1", ready=cp.traffic.clear)
+    assert not cp.traffic.uploads
+    assert not cp.traffic.downloads
+    assert not cp.traffic.waits
+    check_alike(found, transformed("cpu"), "cuda:1", 1e-12, ulps=2)
+
+
+def test_a_gradient_of_ones_own_from_elsewhere(cp):
+    class Lost(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g.cpu()
+
+    x = tg.ones(2, device="cuda:1", requires_grad=True)
+    with pytest.raises(DeviceError, match=r"Lost: backward's gradient 0.*cpu.*cuda:1"):
+        Lost.apply(x).sum().backward()
+    assert x.grad is None
 
 
 def test_no_layer_is_left_out():

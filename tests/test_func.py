@@ -288,9 +288,10 @@ def test_changing_what_vjp_returned_is_noticed():
 @pytest.mark.parametrize("outside", [True, False])
 def test_recording_outside_and_inside(outside):
     x = T([1.0, 2.0], requires_grad=True)
+    w = T(1.0, requires_grad=True)
 
     def f(x):
-        return (x**3).sum()
+        return (w * x**3).sum()
 
     with recording(outside):
         g, h = tg.func.grad(f)(x), tg.func.hessian(f)(x)
@@ -330,6 +331,18 @@ def test_results_can_be_differentiated_where_something_needs_it():
     (value, aux), g = tg.func.value_and_grad(lambda x: (x.sum(), w * x), has_aux=True)(x)
     assert [t.requires_grad for t in (value, aux, g)] == [False, True, False]
     assert_close(tg.autograd.grad(aux.sum(), w), (3.0,))
+
+    def shared(x):
+        y = x.exp()
+        return y.sum(), y * w
+
+    w.grad = None
+    _, aux = tg.func.grad(shared, has_aux=True)(x)
+    aux.sum().backward()  # the walk for the gradient has freed nothing of it
+    assert_close(w.grad, np.exp([1.0, 2.0]).sum())
+    y, pull = tg.func.vjp(lambda x: w * x, x)
+    y.mul_(5.0)
+    assert_close(pull(x), ([3.0, 6.0],))
     # a tangent or cotangent that needs a gradient is enough
     v = T([1.0, 1.0], requires_grad=True)
 
@@ -428,6 +441,13 @@ def test_graphs_die():
         del pull
         assert seen[-1]() is None
         w = T(2.0, requires_grad=True)
+        made = x * w
+        with tg.no_grad():  # the argument's own graph is not kept either
+            _, pull = tg.func.vjp(f, made)
+        seen.append(weakref.ref(made.grad_fn))
+        del made
+        assert seen[-1]() is None
+        del pull
         g = tg.func.grad(lambda x: f(x * w))(x)
         assert seen[-1]() is not None
         g = g.detach()

@@ -81,6 +81,7 @@ def made(Function, once_differentiable):
             assert nothing is None
             assert not larger.any()
             assert not weight.any()
+            weight.add_(1.0)
             return g * 2, h * 3
 
     class Partly(Function):
@@ -122,6 +123,7 @@ def made(Function, once_differentiable):
         @once_differentiable
         def backward(ctx, g):
             (x,) = ctx.saved_tensors
+            assert not (g * x).requires_grad
             return g * x.cos()
 
     seen = []
@@ -269,7 +271,14 @@ def test_gradients_that_are_not_wanted_or_not_given():
     (x + y).sum().backward()
     close(a.grad, [1.0])
     close(b.grad, [0.0])
-    b.grad.add_(1.0)  # memory of its own
+    nothing = type("Nothing", (OURS.Cube,), {"backward": staticmethod(lambda ctx, g: None)})
+    y = nothing.apply(a)
+    assert y.grad_fn.op.name == "Nothing.apply"
+    for create_graph in (False, True):
+        (g,) = tg.autograd.grad(y, a, retain_graph=True, create_graph=create_graph)
+        close(g, [0.0])
+        with tg.no_grad():
+            g.add_(1.0)  # memory of its own
 
 
 def test_outputs_that_need_no_gradient():
@@ -283,6 +292,28 @@ def test_outputs_that_need_no_gradient():
     close(y.grad, [3.0, 3.0])
 
 
+def test_a_saved_output_that_needs_no_gradient():
+    class Scaled(Function):
+        @staticmethod
+        def forward(ctx, x):
+            scale = x.abs().sum()
+            ctx.mark_non_differentiable(scale)
+            ctx.save_for_backward(scale)
+            return x / scale, scale
+
+        @staticmethod
+        def backward(ctx, g, _):
+            (scale,) = ctx.saved_tensors
+            assert not scale.requires_grad
+            return g / scale
+
+    x = T([1.0, 3.0], True)
+    (g,) = tg.autograd.grad((Scaled.apply(x)[0] ** 2).sum(), x, create_graph=True)
+    close(g, [0.125, 0.375])
+    (h,) = tg.autograd.grad(g.sum(), x)
+    close(h, [0.125, 0.125])
+
+
 def test_none_instead_of_zeros():
     x = T([1.0], True)
     for outputs, expected in (((0,), 2.0), ((1,), 3.0), ((0, 1), 5.0), ((0,), 2.0)):
@@ -291,6 +322,11 @@ def test_none_instead_of_zeros():
         (g,) = tg.autograd.grad([y[k] for k in outputs], x)
         close(g, [expected])
         assert OURS.seen == [(0 not in outputs, 1 not in outputs)]
+    y = OURS.Partly.apply(x)
+    OURS.seen.clear()
+    for k in (0, 1):
+        tg.autograd.grad(y[k], x, retain_graph=True)
+    assert OURS.seen == [(False, True), (True, False)]
 
 
 def test_gradients_are_summed_over_what_was_broadcast():
@@ -459,6 +495,12 @@ def test_graphs_die():
         assert refs[-1]() is not None
         del y, z, g, h
         assert refs[-1]() is None
+        z = x * 1.0
+        y = Cube.apply(z)
+        last = weakref.ref(y.grad_fn)
+        z.add_(y)  # z, which was saved, is made of y now
+        del y, z
+        assert last() is None
         with pytest.raises(GraphError):
             Watched.apply(T([1.0]), T([1.0]))[0].backward()
         assert refs[-1]() is None

@@ -26,6 +26,7 @@ from devicecases import (
     layer_outcome,
     outcome,
     trained,
+    transformed,
 )
 
 import tinygrad_adam as tg
@@ -67,6 +68,10 @@ def test_every_operation_in_float32(case):
 @pytest.mark.parametrize("name", [*LAYERS, *LOSSES])
 def test_every_layer(name):
     check_alike(layer_outcome(name, FARTHEST), layer_outcome(name, "cpu"), FARTHEST, 1e-10)
+
+
+def test_transforms_and_functions_of_ones_own():
+    check_alike(transformed(FARTHEST), transformed("cpu"), FARTHEST, 1e-10, ulps=4)
 
 
 CONVOLUTIONS = {

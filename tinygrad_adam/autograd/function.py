@@ -351,8 +351,6 @@ class _Call:
             t = t if isinstance(g, Variable) else t._data
             if t.shape != shape:
                 t = unbroadcast(F, t, shape)
-            if t.dtype != self.inputs.hollow.dtype:
-                t = F.cast(t, dtype=self.inputs.hollow.dtype)
             lines.append(F.reshape(t, shape=(prod(shape),)))
         out = lines[0] if len(lines) == 1 else F.cat(*lines, axis=0, bounds=self.inputs.bounds)
         if isinstance(g, Variable) and hasattr(self.function.backward, "is_once"):

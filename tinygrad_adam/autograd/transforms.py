@@ -100,13 +100,14 @@ class Traced:
     ) -> None:
         self.name = name
         self._linked = mode.recording
-        self._inputs = _chosen(name, args, argnums)
+        chosen = _chosen(name, args, argnums)
         own: list[Variable] = []  # leaves that nobody else knows
         with recording(True):
-            copies = [_entrance(t, own, self._linked) for t in leaves(self._inputs)]
+            copies = [_entrance(t, own, self._linked) for t in leaves(chosen)]
             # Gradients are asked for by tensors that `func` cannot change.
             self._entrances = [variable(t._data, t._node) for t in copies]
-            result = func(*_replaced(args, argnums, self._inputs, iter(copies)), **(kwargs or {}))
+            self._inputs = rebuilt(chosen, iter(self._entrances))
+            result = func(*_replaced(args, argnums, chosen, iter(copies)), **(kwargs or {}))
         _retire(own)
         aux = None
         if has_aux:
@@ -123,10 +124,10 @@ class Traced:
                     f"them, got {type(t).__name__}; what is not to be differentiated can be "
                     "returned beside them with has_aux=True"
                 )
-        self._structure = result
         self._outputs = [
             variable(t._data, t._node) if t._node is not None else t for t in leaves(result)
         ]
+        self._structure = rebuilt(result, iter(self._outputs))
         self._linked &= _is_linked(*leaves(result), *leaves(aux))
         self.value = rebuilt(result, map(_handed_out, leaves(result)))
         self.aux = rebuilt(aux, map(_handed_out, leaves(aux)))
@@ -154,12 +155,9 @@ class Traced:
             what = f"{self.name}: cotangents"
             weights = aligned(what, self._structure, cotangents)
             _check_like(what, "the output", weights, self._outputs)
-        found = self._walked(weights, keep)
-        return rebuilt(self._inputs, map(_handed_out, found))
-
-    def _walked(self, weights: list[Any], keep: bool) -> list[Any]:
         linked = self._linked or (mode.recording and any(map(_needs, weights)))
-        return _gradients(self._outputs, weights, self._entrances, keep, linked)
+        found = _gradients(self._outputs, weights, self._entrances, keep, linked)
+        return rebuilt(self._inputs, map(_handed_out, found))
 
     def push(self, tangents: Any) -> Any:
         r"""Return :math:`J v` in the containers of the outputs.
@@ -175,7 +173,6 @@ class Traced:
             u._requires_grad = True
         back = _gradients(self._outputs, weights, self._entrances, True, True)
         found = _gradients(back, vectors, weights, False, linked)
-        _retire(weights)
         return rebuilt(self._structure, map(_handed_out, found))
 
     def jacobian(self) -> Any:
@@ -184,12 +181,11 @@ class Traced:
         Row by row: one walk for each element of the outputs.
         """
         blocks: list[Any] = []
-        for i, y in enumerate(self._outputs):
-            rows = []
-            for k in range(y._data.size):
-                weights: list[Any] = [filled(t, 0) for t in self._outputs]
-                weights[i]._data.reshape(-1)[k] = 1
-                rows.append(self._walked(weights, keep=True))
+        for y in self._outputs:
+            rows = [
+                _gradients([y], [_unit(y, k)], self._entrances, True, self._linked)
+                for k in range(y._data.size)
+            ]
             columns = [
                 _stacked([row[j] for row in rows], y, x) for j, x in enumerate(self._entrances)
             ]
@@ -309,6 +305,14 @@ def filled(like: Variable, value: int, shape: tuple[int, ...] | None = None) -> 
     with device_guard(data):
         xp = array_module(data)
         return variable(xp.full(data.shape if shape is None else shape, value, data.dtype))
+
+
+def _unit(like: Variable, k: int) -> Any:
+    """Return zeros like a tensor, but for a 1 at its element `k`."""
+    t = filled(like, 0)
+    with device_guard(t._data):
+        t._data.reshape(-1)[k] = 1
+    return t
 
 
 def _handed_out(t: Any) -> Any:
