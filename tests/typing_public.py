@@ -6,6 +6,7 @@ import numpy as np
 
 import tinygrad_adam as tg
 from tinygrad_adam import Tensor, nn
+from tinygrad_adam.data import DataLoader, TensorDataset
 from tinygrad_adam.nn import functional as F
 from tinygrad_adam.ops.reduce import ValuesAndIndices
 
@@ -111,3 +112,31 @@ assert_type(x.sum().graph({"x": x}, limit=None).text(), str)
 assert_type(tg.explain(x.sum(), {"x": x}).steps[0].rule, str)
 with tg.autograd.detect_anomaly(check_inf=False):
     assert_type(x.exp(), Tensor)
+
+
+class Squares:
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> float:
+        return index**2
+
+
+for pair in DataLoader((x, labels), batch_size=2):
+    assert_type(pair, tuple[Tensor, ...])
+for batch in DataLoader(x):
+    assert_type(batch, Tensor)
+for anything in DataLoader(Squares()):
+    assert_type(anything, Any)
+loader: DataLoader = DataLoader(TensorDataset(x, labels), shuffle=True)
+inputs, targets = next(iter(loader))
+assert_type(inputs, Tensor)
+
+assert_type(x // 2, Tensor)
+assert_type(7 % x, Tensor)
+assert_type((x > 0) & (x < 1) | ~(x == 0), Tensor)
+assert_type(1 << labels, Tensor)
+assert_type(x.tan(), Tensor)
+assert_type(tg.atan2(x, 1.0), Tensor)
+assert_type(tg.from_dlpack(np.ones(2)), Tensor)
+assert_type(x.to_device("cpu"), Tensor)

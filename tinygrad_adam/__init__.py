@@ -52,6 +52,7 @@ if _typing.TYPE_CHECKING:
     from . import plot as plot
     from . import train as train
     from .autograd.chain import explain as explain
+    from .creation import tensor as tensor  # the function, not the file it would be taken for
 
 __version__ = "0.1.0"
 

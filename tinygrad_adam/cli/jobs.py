@@ -188,7 +188,7 @@ class Job(ABC):
     def _build(self) -> Module:
         """Return the model with its starting parameters."""
 
-    def _batches(self, loader: DataLoader, training: bool) -> Iterable[tuple[Tensor, Tensor]]:
+    def _batches(self, loader: DataLoader, training: bool) -> Iterable[tuple[Tensor, ...]]:
         """Return the batches of `loader` as the model takes them."""
         return loader
 
@@ -432,7 +432,7 @@ class Mnist(Job):
     def _build(self) -> Module:
         return ConvNet()
 
-    def _batches(self, loader: DataLoader, training: bool) -> Iterable[tuple[Tensor, Tensor]]:
+    def _batches(self, loader: DataLoader, training: bool) -> Iterable[tuple[Tensor, ...]]:
         batches = data.Shifted(loader, 1) if training else loader
         return data.Mapped(batches, lambda images: Tensor(data.normalize_images(images.data)))
 

@@ -35,7 +35,7 @@ class Mapped:
     """
 
     def __init__(
-        self, loader: Iterable[tuple[Tensor, Tensor]], function: Callable[[Tensor], Tensor]
+        self, loader: Iterable[tuple[Tensor, ...]], function: Callable[[Tensor], Tensor]
     ) -> None:
         self.loader, self.function = loader, function
 
@@ -100,7 +100,7 @@ class Shifted:
         return self._epoch(batches, draws)
 
     def _epoch(
-        self, batches: Iterator[tuple[Tensor, Tensor]], corners: Array
+        self, batches: Iterator[tuple[Tensor, ...]], corners: Array
     ) -> Iterator[tuple[Tensor, Tensor]]:
         start = 0
         for images, others in batches:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 import numpy as np
 
@@ -17,6 +17,18 @@ from ..errors import ArgumentError, DataError
 from ..random import Generator, chosen
 from ..tensor import Tensor
 from .dataset import TensorDataset, batch_of, is_direct
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from .dataset import Samples
+
+    # one Tensor per array, where nothing else is said
+    Batch = TypeVar("Batch", covariant=True, default=tuple[Tensor, ...])
+else:
+    from typing import TypeVar
+
+    Batch = TypeVar("Batch", covariant=True)
 
 __all__ = ["DataLoader"]
 
@@ -29,7 +41,7 @@ def _has_samples(data: Any) -> bool:
     return not any(hasattr(data, name) for name in arrays)
 
 
-class DataLoader:
+class DataLoader(Generic[Batch]):
     """Iterate over a data set in mini-batches, each epoch anew.
 
     Parameters
@@ -87,6 +99,39 @@ class DataLoader:
     DataLoader(TensorDataset(float64 (10, 3), int64 (10,)), batch_size=4)  # 3 batches
     """
 
+    @overload
+    def __init__(
+        self: DataLoader[tuple[Tensor, ...]],
+        dataset: TensorDataset | tuple[Any, ...] | list[Any],
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        drop_last: bool = False,
+        generator: Generator | None = None,
+        device: Device | str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[Tensor],
+        dataset: Tensor | np.ndarray,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        drop_last: bool = False,
+        generator: Generator | None = None,
+        device: Device | str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[Any],
+        dataset: Samples,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        drop_last: bool = False,
+        generator: Generator | None = None,
+        device: Device | str | None = None,
+    ) -> None: ...
     def __init__(
         self,
         dataset: Any,
@@ -130,7 +175,7 @@ class DataLoader:
         full, rest = divmod(len(self.dataset), self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Batch]:
         """Start an epoch; its order is drawn now."""
         order = None
         if self.shuffle:

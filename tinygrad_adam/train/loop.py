@@ -92,7 +92,7 @@ def fit(
     model: Module,
     loss_fn: Measure,
     optimizer: Optimizer,
-    loader: Iterable[tuple[Tensor, Tensor]],
+    loader: Iterable[tuple[Tensor, ...]],
     epochs: int,
     *,
     metric: Measure | None = None,
@@ -181,7 +181,7 @@ def fit(
     return history
 
 
-def predict(model: Module, loader: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+def predict(model: Module, loader: Iterable[tuple[Tensor, ...]]) -> Tensor:
     """Return the model's outputs for all inputs of `loader`, joined along the first axis.
 
     Parameters
@@ -216,7 +216,7 @@ def predict(model: Module, loader: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 def evaluate(
-    model: Module, loader: Iterable[tuple[Tensor, Tensor]], measures: Mapping[str, Measure]
+    model: Module, loader: Iterable[tuple[Tensor, ...]], measures: Mapping[str, Measure]
 ) -> dict[str, float]:
     """Return means over all samples of `loader`, such as the loss and the accuracy.
 
