@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import linecache
 import math
 import re
@@ -546,6 +547,26 @@ def test_each_thread_watches_for_itself():
         assert_at(in_thread(watched), "log", "return leaf(-1.0).log()")
         with pytest.raises(AnomalyError):  # still
             bad()
+
+
+def test_where_nothing_is_outside_the_package_the_outermost_line_is_shown():
+    text = """
+def run():
+    try:
+        with detect_anomaly():
+            x.log()
+    except AnomalyError as error:
+        found.append(error)
+    done.set()
+"""
+    names = {"detect_anomaly": detect_anomaly, "AnomalyError": AnomalyError, "x": leaf(-1.0)}
+    names |= {"found": [], "done": threading.Event()}
+    file = anomaly._PACKAGE + "script.py"
+    exec(compile(text, file, "exec"), names)
+    _thread.start_new_thread(names["run"], ())
+    assert names["done"].wait(10)
+    (error,) = names["found"]
+    assert (error.filename, error.lineno) == (file, 5)
 
 
 def test_threads_that_watch_at_the_same_time():

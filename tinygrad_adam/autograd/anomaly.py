@@ -312,8 +312,7 @@ def _checked_rule(node: Node, i: int, rule: Rule, names: list[str]) -> Rule:
         before = _state.busy, _state.within
         _state.busy, _state.within = True, (operation.name, where)
         try:
-            with np.errstate(all="ignore"):
-                out = rule(F, g, *asked)
+            out = rule(F, g, *asked)
         except Exception as error:
             error.add_note(f"in the derivative of {operation.name} in {name}, {_recorded(where)}")
             raise
