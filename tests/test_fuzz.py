@@ -34,7 +34,6 @@ PYTORCH_ALONE = {
 # And what is refused here alone.
 HERE_ALONE = {
     "read-only view": "NumPy repeats an axis in read-only memory, each row of which is as well",
-    "values do not go into": "floats are not cut off silently",
 }
 
 

@@ -245,6 +245,18 @@ def test_only_what_is_there_already_is_not_written_again():
     assert (x.grad.tolist(), w.grad.tolist()) == ([0.0, 1.0], [10.0, 0.0])
 
 
+def test_assigned_floats_are_cut_in_an_integer_tensor():
+    x, v = tg.tensor([1, 2, 3]), leaf([1.9, -1.9])
+    row = x[:2]
+    x[:2] = v
+    x[2] = plain(7.5)
+    assert (x.tolist(), x.dtype, x.requires_grad, row.requires_grad) == (
+        [1, -1, 7], tg.int64, False, False,
+    )  # fmt: skip
+    with pytest.raises(DTypeError, match="add_"):
+        x[:2] += v
+
+
 def test_views_of_views_follow():
     x = leaf([1.0, 2.0, 3.0, 4.0])
     base = x * 1.0

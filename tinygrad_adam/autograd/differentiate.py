@@ -36,7 +36,7 @@ def backward(
     if inputs is not None:
         chosen = {_key(t, "backward"): t for t in _listed(inputs, "backward: inputs")}
     seeds = _seeds(outputs, gradients, create_graph, "backward")
-    way = _checked(plan((key for key, _ in seeds), None if chosen is None else set(chosen)))
+    way = _checked(plan([key for key, _ in seeds], None if chosen is None else set(chosen)))
     if chosen is None:
         chosen = {leaf: leaf for leaf in way.leaves}
     for t in chosen.values():
@@ -118,7 +118,7 @@ def grad(
     keys = [_key(t, "grad") for t in ins]
     keep = create_graph if retain_graph is None else retain_graph
     seeds = _seeds(outs, weights, create_graph, "grad")
-    way = _checked(plan((key for key, _ in seeds), set(keys)))
+    way = _checked(plan([key for key, _ in seeds], set(keys)))
     if not allow_unused:
         reached: set[Key] = {*way.order, *way.leaves}
         for i, key in enumerate(keys):

@@ -13,7 +13,7 @@ What may be asked for, and what is wrong with it, is in `differentiate.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,9 +45,8 @@ class Way(NamedTuple):
     useful: set[Key] | None
 
 
-def plan(roots: Iterable[Key], targets: set[Key] | None) -> Way:
+def plan(roots: Collection[Key], targets: set[Key] | None) -> Way:
     """Return the way from the outputs' nodes to `targets`; to every leaf if they are None."""
-    roots = tuple(roots)
     order, leaves = collect(roots)
     if targets is None:
         return Way(order, None, leaves, None, None)
@@ -57,9 +56,8 @@ def plan(roots: Iterable[Key], targets: set[Key] | None) -> Way:
         if any(p in useful for p in node.parents if p is not None):
             useful.add(node)
             runs.add(node)
-    alone = roots if len(roots) == 1 else ()  # its hooks run in any case, as in PyTorch
-    order = [n for n in order if n in useful or n in alone]
-    return Way(order, runs, leaves, targets, useful)
+    passed = useful.union(roots if len(roots) == 1 else ())  # for its hooks, as in PyTorch
+    return Way([n for n in order if n in passed], runs, leaves, targets, useful)
 
 
 def collect(roots: Iterable[Key]) -> tuple[list[Node], list[Variable]]:
@@ -97,7 +95,6 @@ def walk(
     retained: list[tuple[Variable, Any]] = []
     F: Any = ON_TENSORS
     saved: Any
-    # an infinite or undefined gradient says by itself what it is
     with recording(create_graph), np.errstate(all="ignore"):
         for node in order:
             g = grads.pop(node)

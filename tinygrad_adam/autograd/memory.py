@@ -15,13 +15,14 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ..device import Array, array_module
+from ..errors import InPlaceError
 
 if TYPE_CHECKING:
     from .graph import Node, Variable
 
 __all__ = [
-    "CLOCK", "LAST_CHANGE", "Path", "change_time", "changed", "follow", "leave", "origin", "share",
-    "take_over", "views_of",
+    "CLOCK", "LAST_CHANGE", "Path", "change_time", "changed", "follow", "leave", "origin", "rebase",
+    "share", "take_over", "written",
 ]  # fmt: skip
 
 
@@ -99,6 +100,22 @@ def origin(t: Variable) -> tuple[Variable, Path | None]:
     return t._family if isinstance(t._family, tuple) else (t, ())
 
 
+def written(t: Variable, name: str) -> tuple[Variable, Path]:
+    """Return of what `t` is a view, and its path, if gradients can follow what is written to it."""
+    base, path = origin(t)
+    if any(x._requires_grad and x._node is None for x in (t, base)):
+        raise InPlaceError(
+            f"{name}: a leaf tensor that requires a gradient, or a view of it, cannot be changed "
+            "in place while gradients are recorded; do it under no_grad(), or to a clone()"
+        )
+    if path is None:
+        raise InPlaceError(
+            f"{name}: this {t._data.shape} tensor is a view that was made under no_grad(), which "
+            "gradients do not follow; make it while they are recorded, or use a clone()"
+        )
+    return base, path
+
+
 def follow(F: Any, x: Any, path: Path) -> Any:
     """Return what `path` leads to from `x`."""
     for name, settings in path:
@@ -130,3 +147,10 @@ def take_over(t: Variable, node: Node | None) -> None:
         if node is not None:
             node.keeper = keeper
     t._node = node
+
+
+def rebase(F: Any, base: Variable, node: Node | None) -> None:
+    """Make `node` the one that made `base`, and give its views the nodes of their paths."""
+    take_over(base, node)
+    for view, path in views_of(base):
+        take_over(view, follow(F, base, path)._node)

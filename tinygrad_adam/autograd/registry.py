@@ -92,16 +92,13 @@ class Plan:
 
 
 def _tied(rule: Rule) -> Rule:
-    """Let what `rule` returns on tensors depend on all that it asks for, if by zero only.
-
-    A derivative that is constant piece by piece, as that of ReLU, has a derivative, too: zero.
-    """
+    """Let what `rule` returns on tensors depend on all it asks for, by zero if not otherwise."""
 
     def run(F: Any, g: Any, *asked: Any) -> Any:
         out = rule(F, g, *asked)
         for a in asked:
             if not out.requires_grad and getattr(a, "requires_grad", False):
-                # exactly 0, and so is the derivative of sign, whatever comes in
+                # exactly 0, and the derivative of sign stops whatever comes in
                 out = out + F.sum(F.sign(a), axis=tuple(range(a.ndim)), keepdims=False) * 0.0
         return out
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..autograd.explain import mixed_devices
 from ..autograd.graph import Node, Variable, apply, record, variable
-from ..autograd.memory import Path, changed, follow, origin, take_over, views_of
+from ..autograd.memory import Path, changed, follow, origin, rebase, written
 from ..autograd.registry import find, op
 from ..autograd.vocabulary import ON_TENSORS
 from ..device import (
@@ -298,29 +298,13 @@ def setitem(
         v = variable(to_device(v._data, device_of(data)), None)
     if not same_device(v._data, data):
         raise mixed_devices(name, [data, v._data])
-    if v._data.dtype.kind == "f" and data.dtype.kind != "f":
-        raise DTypeError(
-            f"{name}: {v._data.dtype} values do not go into a {data.dtype} tensor; "
-            "convert one side first"
-        )
-    base, path = origin(input)
-    if recording := recorded(input, base, v):
-        if any(t._requires_grad and t._node is None for t in (input, base)):
-            raise InPlaceError(
-                f"{name}: a leaf tensor that requires a gradient, or a view of it, cannot be "
-                "changed in place while gradients are recorded; do it under no_grad(), or to a "
-                "clone()"
-            )
-        if path is None:
-            raise InPlaceError(
-                f"{name}: this {data.shape} tensor is a view that was made under no_grad(), which "
-                "gradients do not follow; make it while they are recorded, or use a clone()"
-            )
+    v = cast(v, data.dtype)
+    if recording := recorded(input, origin(input)[0], v):
+        base, path = written(input, name)
         whose, way = origin(v)
         here = (*path, ("getitem", {"part": part, "places": ()}))
         if not places and whose is base and way == here:
             return  # ``x[i] += v`` is ``view = x[i]; view += v; x[i] = view``: done already
-        v = cast(v, data.dtype)
     try:
         with device_guard(data):
             view = data[part]
@@ -349,9 +333,7 @@ def setitem(
             settings = {"path": path, "part": part, "places": _kept(places, base, v)}
             record(SETITEM.on(xp.__name__), (base, v), (base._data, v._data), settings, out)
             node = out._node
-        take_over(base, node)
-        for t, way in views_of(base):
-            take_over(t, follow(ON_TENSORS, base, way)._node)
+        rebase(ON_TENSORS, base, node)
 
 
 def _value(name: str, value: Any, dtype: Any) -> Array:
