@@ -214,7 +214,7 @@ def test_float32_is_refused_with_advice():
         gradcheck(lambda x: x * 2, x)
     with pytest.raises(DTypeError, match=r"0\.weight is float32.*module\.double\(\)"):
         gradcheck(nn.Sequential(nn.Linear(2, 2)), leaf([1.0, 2.0]))
-    with pytest.raises(DTypeError, match=r"input 0 .* is float32"):
+    with pytest.raises(DTypeError, match="input 0 is float32"):
         check_gradient(np.sin, np.cos, np.ones(3, np.float32))
 
 

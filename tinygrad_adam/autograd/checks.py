@@ -6,7 +6,6 @@ their own, how to compute outputs from them, and the gradient of the weighted su
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -237,19 +236,21 @@ class _Call:
         return floating, [*leaves, *self.parameters]
 
     def values(self) -> list[Array]:
-        with recording(False):
-            return [y._data for y in self.run()[0]]
+        """Return the outputs; recording is off."""
+        return [y._data for y in self.run()[0]]
 
-    def gradients(self, weights: list[Array]) -> list[Array | None]:
-        with recording(True):
-            outputs, leaves = self.run()
-        return [None if g is None else g._data for g in _grads(outputs, leaves, weights, False)]
+    def gradients(self, weights: list[Array]) -> tuple[list[Array], list[Array | None]]:
+        """Return the outputs and the gradients of the inputs; recording is on."""
+        outputs, leaves = self.run()
+        found = _grads(outputs, leaves, weights, False)
+        return [y._data for y in outputs], [None if g is None else g._data for g in found]
 
     def first_order(self) -> Problem:
         return Problem(self.what, self.inputs, self.others, self.values, self.gradients)
 
     def second_order(self, grad_outputs: Any, seed: int) -> Problem:
-        outputs = self.values()
+        with recording(False):
+            outputs = self.values()
         if grad_outputs is None:
             rng = np.random.default_rng([seed, 2])
             above = [random_weights(rng, y) for y in outputs]
@@ -271,30 +272,29 @@ class _Call:
         def values() -> list[Array]:
             found = [
                 np.zeros(x.data.shape) if g is None else g
-                for x, g in zip(self.inputs, self.gradients(above), strict=True)
+                for x, g in zip(self.inputs, self.gradients(above)[1], strict=True)
             ]
             if not plain:
                 plain.extend(found)
             return found
 
-        def gradients(weights: list[Array]) -> list[Array | None]:
-            with recording(True):
-                outs, leaves = self.run()
-                seeds = [variable(g) for g in above]
-                for t in seeds:
-                    t._requires_grad = True
-                firsts = _grads(outs, leaves, seeds, True)
-                for x, p, g in zip(self.inputs, plain, firsts, strict=True):
-                    apart = 0.0 if g is None else largest_gap(p, g._data)
-                    if apart > 1e-12 * max(1.0, float(np.abs(host(p)).max(initial=0.0))):
-                        raise GradcheckError(
-                            f"{self.what}: the gradient of {x.name} recorded with "
-                            f"create_graph=True differs from the plain one by {apart:.3g}",
-                            [x.name],
-                        )
+        def gradients(weights: list[Array]) -> tuple[list[Array], list[Array | None]]:
+            outs, leaves = self.run()
+            seeds = [variable(g) for g in above]
+            for t in seeds:
+                t._requires_grad = True
+            firsts = _grads(outs, leaves, seeds, True)
+            for x, p, g in zip(self.inputs, plain, firsts, strict=True):
+                apart = 0.0 if g is None else largest_gap(p, g._data)
+                if apart > 1e-12 * max(1.0, float(np.abs(host(p)).max(initial=0.0))):
+                    raise GradcheckError(
+                        f"{self.what}: the gradient of {x.name} recorded with "
+                        f"create_graph=True differs from the plain one by {apart:.3g}",
+                        [x.name],
+                    )
             found = [(g, w) for g, w in zip(firsts, weights, strict=True) if g is not None]
             seconds = _grads([g for g, _ in found], [*leaves, *seeds], [w for _, w in found], False)
-            return [None if g is None else g._data for g in seconds]
+            return plain, [None if g is None else g._data for g in seconds]
 
         # A gradient is of the order of outputs over inputs, although cancellation may leave less
         most = max(
@@ -305,7 +305,7 @@ class _Call:
             default=0.0,
         )
         natural = most / min(scale_of(x.data) for x in self.inputs)
-        return Problem(self.what, inputs, self.others, values, gradients, natural=natural)
+        return Problem(self.what, inputs, self.others, values, gradients, True, True, natural)
 
 
 def _grads(
@@ -316,8 +316,7 @@ def _grads(
     if not some:
         return [None] * len(leaves)
     ys, ws = zip(*some, strict=True)
-    given = [w if isinstance(w, Variable) else variable(w) for w in ws]
-    return list(grad(ys, leaves, given, create_graph=create_graph, allow_unused=True))
+    return list(grad(ys, leaves, ws, create_graph=create_graph, allow_unused=True))
 
 
 def _own(what: str, name: str, data: Array, wanted: bool) -> Array:
@@ -351,13 +350,13 @@ def _arguments(
 
 
 def _positional(func: Callable[..., Any]) -> list[str]:
-    """Return the names of the positional parameters of a function or a module."""
-    try:
-        parameters = inspect.signature(getattr(func, "forward", func)).parameters.values()
-    except (TypeError, ValueError):  # something written in C
+    """Return the names of the positional parameters of a function, a method or a module."""
+    target = getattr(func, "forward", func)
+    code = getattr(target, "__code__", None)
+    if code is None:  # something written in C, or an object that can be called
         return []
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in parameters if p.kind in kinds]
+    bound = getattr(target, "__self__", None) is not None
+    return list(code.co_varnames[bound : code.co_argcount])
 
 
 def _several(what: str, found: Any, kind: Any, name: str) -> list[Any]:
@@ -470,21 +469,20 @@ def _by_hand(
         y = f(*args, **kwargs)
         several = isinstance(y, (tuple, list, dict))
         items = (list(y.values()) if isinstance(y, dict) else list(y)) if several else [y]
-        return [
-            a if hasattr(a, "dtype") and hasattr(a, "ndim") else np.asarray(a) for a in items
-        ], several
+        return [_array(a) for a in items], several
 
     def outputs() -> list[Array]:
-        return [np.asarray(y) if isinstance(y, np.generic) else y for y in whole()[0]]
+        return [y for y in whole()[0] if y.dtype.kind == "f"]
 
-    def gradients(weights: list[Array]) -> list[Array | None]:
+    def gradients(weights: list[Array]) -> tuple[list[Array], list[Array | None]]:
         ys, several = whole()
         given: dict[str, Any] = {}
         if upstream is not None:
             left = iter(weights)
             all_weights = [next(left) if y.dtype.kind == "f" else np.zeros(y.shape) for y in ys]
             given[upstream] = tuple(all_weights) if several else all_weights[0]
-        return _listed(grad_f(*args, **kwargs, **given))
+        floating = [y for y in ys if y.dtype.kind == "f"]
+        return floating, _listed(grad_f(*args, **kwargs, **given))
 
     def _listed(found: Any) -> list[Array | None]:
         names = [x.name for x in inputs]
@@ -510,9 +508,12 @@ def _by_hand(
         for name, g in zip(names, items, strict=True):
             if g is None:
                 raise GradcheckError(f"{what}: the gradient of {name} is None", [name])
-        return [
-            g if hasattr(g, "shape") and not isinstance(g, np.generic) else np.asarray(g)
-            for g in items
-        ]
+        return [_array(g) for g in items]
 
-    return Problem(what, inputs, others, outputs, gradients, upstream is not None)
+    return Problem(what, inputs, others, outputs, gradients, False, upstream is not None)
+
+
+def _array(value: Any) -> Array:
+    """Return an array as it is, and anything else as NumPy's."""
+    known = hasattr(value, "dtype") and not isinstance(value, np.generic)
+    return value if known else np.asarray(value)

@@ -18,6 +18,7 @@ import numpy as np
 from ..device import Array, array_module, copied, device_of, to_device
 from ..errors import ArgumentError, GradcheckError, KinkError, KinkWarning
 from .differences import FIRST, LAST, Base, Floats, Pairs, confirmed, measure
+from .mode import recording
 
 __all__ = [
     "Input",
@@ -62,9 +63,11 @@ class Problem:
     others : list of Array
         The rest of what the function may read.
     outputs : callable
-        Return the outputs at the inputs as they are now.
+        Return the floating outputs at the inputs as they are now.
     gradients : callable
-        Of one weight per output: return the gradient of each input, or None.
+        Of one weight per output: return the outputs, and the gradient of each input, or None.
+    recorded : bool
+        Whether `outputs` needs operations to be recorded.
     weighted : bool
         Whether `gradients` can take weights at all.
     natural : float
@@ -75,7 +78,8 @@ class Problem:
     inputs: list[Input]
     others: list[Array]
     outputs: Callable[[], list[Array]]
-    gradients: Callable[[list[Array]], list[Array | None]]
+    gradients: Callable[[list[Array]], tuple[list[Array], list[Array | None]]]
+    recorded: bool = False
     weighted: bool = True
     natural: float = 0.0
 
@@ -187,9 +191,11 @@ def _checked(problem: Problem, options: Options) -> list[Verdict]:
     what = problem.what
     rng = np.random.default_rng(options.seed)
     guard = _Guard(problem, options)
-    outputs = _varying(problem)
+    with recording(problem.recorded), np.errstate(all="ignore"):
+        outputs = problem.outputs()
     guard.unchanged("the function")
-    guard.same("values", "output", outputs, _varying(problem))
+    if not outputs:
+        raise ArgumentError(f"{what}: the function has no floating output to differentiate")
     for i, y in enumerate(outputs):
         if any(x.data.size for x in problem.inputs) and not np.isfinite(host(y)).all():
             raise GradcheckError(f"{what}: output {i} is not finite where it was to be checked")
@@ -199,18 +205,19 @@ def _checked(problem: Problem, options: Options) -> list[Verdict]:
             random_weights(rng, y) if problem.weighted else array_module(y).ones_like(y)
             for y in outputs
         ]
-        gradients = _given(problem, outputs, weights, guard)
+        again, gradients = _given(problem, weights, guard)
         if draw == 0:
-            guard.same("gradients", "input", gradients, _given(problem, outputs, weights, guard))
+            guard.same("values", "output", outputs, again)
+            guard.same("gradients", "input", gradients, _given(problem, weights, guard)[1])
         look = _Look(problem, options, outputs, weights)
-        for verdict, x, g in zip(verdicts, problem.inputs, gradients, strict=True):
-            verdict.missing = g is None
-            dense = np.zeros(x.data.shape) if g is None else host(g).astype(np.float64)
-            if options.fast_mode:
-                if not verdict.wrong and not verdict.unclear:
+        with recording(problem.recorded), np.errstate(all="ignore"):
+            for verdict, x, g in zip(verdicts, problem.inputs, gradients, strict=True):
+                verdict.missing = g is None
+                dense = np.zeros(x.data.shape) if g is None else host(g).astype(np.float64)
+                if not options.fast_mode:
+                    look.everywhere(verdict, x.data, dense)
+                elif not verdict.wrong and not verdict.unclear:
                     look.along(rng, verdict, x.data, dense)
-            else:
-                look.everywhere(verdict, x.data, dense)
     if any(v.wrong or v.unclear for v in verdicts):
         at_fault = [v for v in verdicts if v.wrong or v.unclear]
         entries = [(v.name, e) for v in at_fault for e in (*v.wrong, *v.unclear)]
@@ -218,15 +225,6 @@ def _checked(problem: Problem, options: Options) -> list[Verdict]:
             _told(what, verdicts, options), [v.name for v in at_fault], entries, options.seed
         )
     return [v for v in verdicts if v.kinks]
-
-
-def _varying(problem: Problem) -> list[Array]:
-    """Return the floating outputs."""
-    with np.errstate(all="ignore"):
-        found = [y for y in problem.outputs() if y.dtype.kind == "f"]
-    if not found:
-        raise ArgumentError(f"{problem.what}: the function has no floating output to differentiate")
-    return found
 
 
 def random_weights(rng: np.random.Generator, y: Array) -> Array:
@@ -301,14 +299,14 @@ def _equal(a: Array, b: Array, tol: float) -> bool:
 
 
 def _given(
-    problem: Problem, outputs: list[Array], weights: list[Array], guard: _Guard
-) -> list[Array | None]:
-    """Return the gradients, after asking whether they have the right form."""
+    problem: Problem, weights: list[Array], guard: _Guard
+) -> tuple[list[Array], list[Array | None]]:
+    """Return outputs and gradients, after asking whether those have the right form."""
     what, inputs = problem.what, problem.inputs
     kept = [copied(w) for w in weights]
     try:
-        with np.errstate(all="ignore"):
-            gradients = problem.gradients(weights)
+        with recording(True), np.errstate(all="ignore"):
+            outputs, gradients = problem.gradients(weights)
     except (ArithmeticError, ValueError, TypeError, LookupError, RuntimeError) as error:
         raise GradcheckError(
             f"{what}: the backward pass to {_named(inputs)} raised {type(error).__name__}: {error}",
@@ -349,7 +347,7 @@ def _given(
                 [x.name],
             )
     _not_aliased(problem, outputs, gradients)
-    return gradients
+    return outputs, gradients
 
 
 def _named(inputs: list[Input]) -> str:
@@ -405,7 +403,7 @@ class _Look:
 
     def value(self) -> Floats:
         """Return the outputs at the inputs as they are now."""
-        return _joined(_varying(self.problem))
+        return _joined(self.problem.outputs())
 
     def slope(
         self,
