@@ -184,6 +184,24 @@ def test_max_pool(window, data):
     assert y.shape == plain_y.shape
 
 
+@pytest.mark.parametrize("how", [{"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "padding": 1}])
+@pytest.mark.parametrize("order", "CN")
+def test_second_derivatives_of_max_pool(how, order):
+    x, v = (spread(weights((40, 2, 7, 6), seed=seed), order) for seed in (0, 1))
+
+    def run():
+        return tg.func.hvp(
+            lambda t: (F.max_pool2d(t, **how) ** 3).sum(), (tg.from_numpy(x),), (tg.from_numpy(v),)
+        )
+
+    (found,), (expected,) = both(run)
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    uses = expected.numpy() / (6 * x * v)  # in how many windows a pixel is the largest
+    np.testing.assert_allclose(uses, uses.round(), atol=1e-9)
+    windows = F.max_pool2d(tg.from_numpy(x), **how).shape[2:]
+    np.testing.assert_allclose(uses.sum(axis=(2, 3)), np.prod(windows))
+
+
 def test_windows_that_leave_one_pixel_of_an_image():
     for order in "CN":
         x = spread(weights((40, 1, 2, 2)), order)

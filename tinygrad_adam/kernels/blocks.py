@@ -65,9 +65,8 @@ CONV_POOL_RELU = op(
     w=lambda F, g, x, w, b, y, w_shape, geo: F.conv2d_weight(
         x, _before(F, g, x, w, b, y, geo), w_size=w_shape, geo=geo
     ),
-    b=lambda F, g, x, w, b, y, geo: F.sum(
-        _before(F, g, x, w, b, y, geo), axis=(0, 2, 3), keepdims=False
-    ),
+    # a window's gradient goes to one of its pixels, whichever that is
+    b=lambda F, g, y: F.sum(F.relu_slope(g, y), axis=(0, 2, 3), keepdims=False),
 )
 
 

@@ -182,7 +182,13 @@ def max_pool2d_slope(
     return out
 
 
+def max_pool2d_grad(xp: Any, v: Array, code: Array, *, x_size: tuple[int, ...], win: Any) -> Any:
+    """Do the same where it is recorded, for second derivatives."""
+    return max_pool2d_slope(xp, v, x_size, win, [code] if code.dtype == np.uint8 else None)
+
+
 faster("max_pool2d", value=max_pool2d, x=max_pool2d_slope)
+faster("max_pool2d_grad", value=max_pool2d_grad)
 
 
 # --- losses -------------------------------------------------------------------------------------
