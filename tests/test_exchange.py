@@ -355,6 +355,32 @@ def test_a_part_of_read_only_memory_is_read_only():
     part = tg.from_dlpack(Foreign(a[1:]))
     assert not t.data.flags.writeable
     assert not part.data.flags.writeable
+    b = np.zeros(4)
+    assert tg.from_dlpack(Foreign(b)).data.flags.writeable
+    kept = tg.from_dlpack(Foreign(b))
+    locked = b[:2]
+    locked.flags.writeable = False
+    assert not tg.from_dlpack(Foreign(locked)).data.flags.writeable
+    assert kept.data.flags.writeable
+
+
+def test_memory_may_reach_beyond_what_is_known():
+    a = np.arange(4.0)
+    for known in (a[:2], a[2:]):
+        first = tg.from_dlpack(Foreign(known))
+        assert tg.from_dlpack(Foreign(a)).tolist() == [0, 1, 2, 3]
+        assert first.tolist() == known.tolist()
+
+
+def test_a_part_of_a_column_that_was_handed_out_is_known():
+    t = tg.zeros(3, 2)
+    w = tg.ones(3, 2, requires_grad=True)
+    y = (w * t).sum()
+    back = tg.from_dlpack(Foreign(np.from_dlpack(t[:, 0])[1:]))
+    back.fill_(1)
+    assert t.tolist() == [[0, 0], [1, 0], [1, 0]]
+    with pytest.raises(InPlaceError):
+        y.backward()
 
 
 def test_memory_is_forgotten_with_its_last_tensor():
