@@ -219,7 +219,8 @@ def from_dlpack(x: Any, *, device: DeviceLike | None = None, copy: bool | None =
     Returns
     -------
     Tensor
-        A leaf.  Its memory is read-only where the other library says so, or cannot say otherwise.
+        A leaf.  Its memory is read-only where the other library says so or cannot say otherwise,
+        and always with NumPy 2.0, whose DLPack cannot say.
 
     Raises
     ------
