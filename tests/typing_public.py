@@ -140,3 +140,13 @@ assert_type(x.tan(), Tensor)
 assert_type(tg.atan2(x, 1.0), Tensor)
 assert_type(tg.from_dlpack(np.ones(2)), Tensor)
 assert_type(x.to_device("cpu"), Tensor)
+assert_type(tg.array_api.exp(x), Tensor)
+assert_type(tg.array_api.sum(x, axis=0), Tensor)
+assert_type(tg.array_api.meshgrid(x[0], x[1]), list[Tensor])
+
+
+def doubled(value: tg.types.Operand, dtype: tg.types.DTypeLike) -> Tensor:
+    return tg.mul(value, x).to(dtype)
+
+
+assert_type(doubled(1.0, tg.float64), Tensor)

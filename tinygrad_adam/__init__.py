@@ -47,17 +47,19 @@ from .serialization import *
 from .tensor import Tensor as Tensor
 
 if _typing.TYPE_CHECKING:
+    from . import array_api as array_api
     from . import data as data
     from . import func as func
     from . import plot as plot
     from . import train as train
+    from . import types as types
     from .autograd.chain import explain as explain
     from .creation import tensor as tensor  # the function, not the file it would be taken for
 
 __version__ = "0.1.0"
 
 # Read at their first use: whoever only wants gradients needs neither data nor figures.
-_LATER = ("data", "func", "plot", "train")
+_LATER = ("array_api", "data", "func", "plot", "train", "types")
 _LATER_FROM = {"explain": "autograd.chain"}
 
 if not _typing.TYPE_CHECKING:  # a type checker would take any name for known

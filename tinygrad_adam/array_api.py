@@ -22,7 +22,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -98,6 +98,11 @@ def _renamed(
     standard.__name__ = standard.__qualname__ = name
     standard.__doc__ = function.__doc__
     return standard
+
+
+if TYPE_CHECKING:  # of what the tables put here
+
+    def __getattr__(name: str) -> Callable[..., Tensor]: ...
 
 
 globals().update({name: _one(name, f) for name, f in _UNARY.items()})
