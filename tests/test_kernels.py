@@ -189,17 +189,22 @@ def test_max_pool(window, data):
 def test_second_derivatives_of_max_pool(how, order):
     x, v = (spread(weights((40, 2, 7, 6), seed=seed), order) for seed in (0, 1))
 
-    def run():
-        return tg.func.hvp(
-            lambda t: (F.max_pool2d(t, **how) ** 3).sum(), (tg.from_numpy(x),), (tg.from_numpy(v),)
-        )
+    def cubes(t):
+        return (F.max_pool2d(t, **how) ** 3).sum()
 
-    (found,), (expected,) = both(run)
-    np.testing.assert_array_equal(found.numpy(), expected.numpy())
-    uses = expected.numpy() / (6 * x * v)  # in how many windows a pixel is the largest
-    np.testing.assert_allclose(uses, uses.round(), atol=1e-9)
+    def run():
+        found = tg.func.jvp(tg.func.grad(cubes), (tg.from_numpy(x),), (tg.from_numpy(v),))
+        return [t.numpy() for t in found]
+
+    found, expected = both(run)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    first, second = found
     windows = F.max_pool2d(tg.from_numpy(x), **how).shape[2:]
+    uses = first / (3 * x**2)  # in how many windows a pixel is the largest
+    np.testing.assert_allclose(uses, uses.round(), atol=1e-9)
     np.testing.assert_allclose(uses.sum(axis=(2, 3)), np.prod(windows))
+    np.testing.assert_allclose(second, uses * 6 * x * v, rtol=1e-12)
 
 
 def test_windows_that_leave_one_pixel_of_an_image():

@@ -179,7 +179,7 @@ def jvp(
 
     The product with a vector on the left, :math:`u^\top J`, is linear in :math:`u`; walking
     backwards through *its* graph multiplies by :math:`J` from the other side.  So this costs the
-    function, one recorded walk, and one more walk: between two and three gradients, whatever the
+    function, one recorded walk, and one more walk: two to three gradients, whatever the
     sizes, and twice the memory of one.  It is right for every order.
 
     Parameters
@@ -234,8 +234,8 @@ def hvp(
 
     :math:`H v` with :math:`H = \partial^2 f / \partial x^2`, as the gradient's derivative pulled
     back, :math:`v^\top H`: where second derivatives are continuous, :math:`H` is symmetric.  It
-    costs the function, a recorded walk and one walk over both: two to four gradients, whatever the
-    number of elements.
+    costs the function, a recorded walk and one walk over both: three to five gradients, whatever
+    the number of elements.
 
     Parameters
     ----------
