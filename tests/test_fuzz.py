@@ -26,7 +26,6 @@ SHAPES = [(), (3,), (2, 3), (3, 2), (2, 2, 3), (1, 3)]
 # What PyTorch says where it refuses what works here, and why that is right here.
 PYTORCH_ALONE = {
     "refer to a single memory location": "overlapping operands are read before they are written",
-    "modified by an inplace operation": "in-place operations here keep copies of what they need",
     "a second time": "indices are not freed here, and assignments free nothing",
     "ZeroTensors are immutable": "its own affair",
     "source and destination dtypes match": "values are cast here",
@@ -37,9 +36,15 @@ HERE_ALONE = {
 }
 
 
+# Changes in place here keep copies of what they need.  So where PyTorch alone finds that something
+# it saved was changed, it is asked again, and saves copies of everything.
+MODIFIED = "modified by an inplace operation"
+COPIES = {"changed in place since": "PyTorch saved copies of everything"}
+
 REASONS = {
     **PYTORCH_ALONE,
     **HERE_ALONE,
+    **COPIES,
     "order": "in another memory order, reshape copies, or does not",
 }
 
@@ -246,7 +251,7 @@ def outcome(code, names):
     return None
 
 
-def both_run(line, ours, theirs):
+def both_run(line, ours, theirs, copies):
     """Run a line in both; return why the program ends here, or None."""
     code = compile(line, "<program>", "exec")
     for t in theirs.values():
@@ -254,7 +259,10 @@ def both_run(line, ours, theirs):
     here, there = outcome(code, ours), outcome(code, theirs)
     if here is None and there is None:
         return None
-    for error, refused, reasons in ((there, here, PYTORCH_ALONE), (here, there, HERE_ALONE)):
+    for error, refused, reasons in (
+        (there, here, [*PYTORCH_ALONE, *([] if copies else [MODIFIED])]),
+        (here, there, [*HERE_ALONE, *(COPIES if copies else [])]),
+    ):
         if error is not None and refused is None:
             for words in reasons:
                 if words in str(error):
@@ -293,13 +301,24 @@ def same(what, mine, yours):
 
 def compare(lines):
     """Run a program in both; return why it ended early, or None.  Raise if they disagree."""
+    from torch.autograd.graph import saved_tensors_hooks
+
+    ended = compared(lines)
+    if ended == MODIFIED:
+        with saved_tensors_hooks(lambda t: t.detach().clone(), lambda t: t):
+            ended = compared(lines, copies=True)
+    return ended
+
+
+def compared(lines, copies=False):
+    """Do as `compare` does; with `copies`, PyTorch saves copies of everything."""
     import torch
 
     ours, theirs = {"L": tg}, {"L": torch}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for line in lines:
-            ended = both_run(line, ours, theirs)
+            ended = both_run(line, ours, theirs, copies)
             if ended:
                 return ended
             made = [ours.get(n) for n in line.split(".")[0].split(" = ")]
@@ -314,7 +333,7 @@ def compare(lines):
             if ours[n] is not None and ours[n].requires_grad
         )  # fmt: skip
         if total:
-            ended = both_run(f"({total}).backward()", ours, theirs)
+            ended = both_run(f"({total}).backward()", ours, theirs, copies)
             if ended:
                 return ended
         for name in names:

@@ -283,7 +283,7 @@ class Tensor(Variable):
             If this is no scalar and `gradient` is missing, nothing here needs a gradient, or
             `inputs` is empty.
         GraphFreedError
-            If the graph was walked before without ``retain_graph=True``.
+            If what the graph saved was freed, by a walk without ``retain_graph=True``.
         InPlaceError
             If an array that the graph saved was changed in place since.
         ShapeError, DTypeError, DeviceError, InPlaceError

@@ -95,7 +95,7 @@ def grad(
         If an output needs no gradient, an input is unused, or an output is not a scalar and has
         no weight.
     GraphFreedError
-        If a part of the graph was used before without ``retain_graph=True``.
+        If what the graph saved was freed, by a pass without ``retain_graph=True``.
     InPlaceError
         If a saved array was changed in place since.
 

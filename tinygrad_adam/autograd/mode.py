@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from functools import wraps
 from inspect import isgeneratorfunction
 from typing import Any, ClassVar, ParamSpec, TypeVar
@@ -27,16 +26,6 @@ mode = _Mode()
 def is_grad_enabled() -> bool:
     """Whether operations of this thread are being recorded."""
     return mode.recording
-
-
-@contextmanager
-def recording(enabled: bool) -> Iterator[None]:
-    """Record operations, or do not, inside the block."""
-    before, mode.recording = mode.recording, enabled
-    try:
-        yield
-    finally:
-        mode.recording = before
 
 
 class _Switch:
@@ -75,6 +64,9 @@ class _Switch:
                 return function(*args, **kwargs)
 
         return inside
+
+
+recording = _Switch  # inside the package
 
 
 def _driven(generator: Generator[Any, Any, Any], enabled: bool) -> Generator[Any, Any, Any]:
