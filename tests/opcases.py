@@ -363,6 +363,10 @@ case("flip:none", call("flip", dims=()), R(2, 2))
 case("pad", functional("pad", pad=(1, 2)), R(2, 3))
 case("pad:both", functional("pad", pad=(1, 0, 0, 2), value=1.5), R(2, 2))
 case("pad:crop", functional("pad", pad=(-1, 1, 2, -1)), R(3, 3))
+for mode in ("reflect", "replicate", "circular"):
+    case(f"pad:{mode}", functional("pad", pad=(2, 1), mode=mode), R(2, 2, 3))
+    case(f"pad:{mode}-both", functional("pad", pad=(1, 2, 0, 1), mode=mode), R(2, 2, 3))
+    case(f"pad:{mode}-crop", functional("pad", pad=(-1, 1, 1, -1), mode=mode), R(1, 2, 3, 4))
 case("pad:0d", functional("pad", pad=()), R())
 case("pad:empty", functional("pad", pad=(1, 1)), R(2, 0))
 

@@ -36,6 +36,7 @@ from .ops.elementwise import *
 from .ops.index import *
 from .ops.join import *
 from .ops.linear import *
+from .ops.pad import *
 from .ops.pool import *
 from .ops.reduce import *
 from .ops.shape import *

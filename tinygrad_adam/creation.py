@@ -13,7 +13,7 @@ from .autograd.graph import Variable
 from .device import Array, Device, array_module, asarray, copied, device_guard, to_device
 from .dtypes import element_type, float_type, get_default_dtype, kind
 from .errors import ArgumentError, DTypeError, ExchangeError, ShapeError, TinygradError
-from .ops.arguments import integer, number, sizes, takes_tensor
+from .ops.arguments import finite, integer, number, sizes, takes_tensor
 from .random import Generator, draws
 from .tensor import Tensor
 
@@ -467,8 +467,11 @@ def arange(
     if end is None:
         start, end = None, start
     bounds = [number("arange", "a bound", v) for v in (0 if start is None else start, end, step)]
-    if bounds[2] == 0:
+    first, last, by = (finite("arange", "a bound", v) for v in bounds)
+    if by == 0:
         raise ArgumentError("arange: step must not be 0")
+    if (last - first) * by < 0:
+        raise ArgumentError(f"arange: steps of {by} from {first} do not lead to {last}")
     if dtype is None:
         dtype = get_default_dtype() if any(isinstance(v, float) for v in bounds) else np.int64
     numbers: Any = np.arange(*bounds, dtype=element_type(dtype))
@@ -476,8 +479,8 @@ def arange(
 
 
 def linspace(
-    start: float,
-    end: float,
+    start: float | Tensor,
+    end: float | Tensor,
     steps: int,
     *,
     dtype: DTypeLike | None = None,
@@ -506,7 +509,8 @@ def linspace(
     tensor([0.0000, 0.5000, 1.0000])
     """
     count = integer("linspace", "steps", steps, 0)
-    return _made(np.linspace(start, end, count).astype(_type(dtype)), device, requires_grad)
+    first, last = (number("linspace", "a bound", v) for v in (start, end))
+    return _made(np.linspace(first, last, count).astype(_type(dtype)), device, requires_grad)
 
 
 def eye(
@@ -642,12 +646,38 @@ def randperm(
 
 
 @takes_tensor
-def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return `rand` with the shape, element type and device of `input`."""
-    return rand(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+    return rand(
+        input.shape,
+        generator=generator,
+        dtype=input.dtype if dtype is None else dtype,
+        device=input.device if device is None else device,
+        requires_grad=requires_grad,
+    )
 
 
 @takes_tensor
-def randn_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return `randn` with the shape, element type and device of `input`."""
-    return randn(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+    return randn(
+        input.shape,
+        generator=generator,
+        dtype=input.dtype if dtype is None else dtype,
+        device=input.device if device is None else device,
+        requires_grad=requires_grad,
+    )

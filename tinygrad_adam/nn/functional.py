@@ -13,8 +13,8 @@ from ..ops.loss import (
     mse_loss,
     nll_loss,
 )
+from ..ops.pad import pad
 from ..ops.pool import avg_pool2d, max_pool2d
-from ..ops.shape import pad
 from ..ops.softmax import log_softmax, softmax
 
 __all__ = [

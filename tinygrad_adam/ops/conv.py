@@ -28,8 +28,8 @@ from ..autograd.registry import op
 from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .arguments import integer, pair, same_type
+from .pad import pad
 from .reduce import total
-from .shape import pad
 from .window import Window, one_image
 
 if TYPE_CHECKING:

@@ -6,11 +6,16 @@ Written as `elementwise.py` says.  Rounding is constant piece by piece, and so i
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..autograd.graph import Variable
 from ..autograd.registry import op
 from ..errors import DTypeError
-from .elementwise import binary, unary
+from .arguments import integer
+from .elementwise import binary, mul, quotient, unary
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 __all__ = [
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and",
@@ -144,10 +149,47 @@ trunc = unary(
     "trunc", _whole("trunc"), _flat, floating=False, truths="convert with .long() first",
     doc="Return `input` without its decimals; its derivative is zero.",
 )  # fmt: skip
-round = unary(
+nearest = unary(
     "round", _whole("rint"), _flat, floating=False, truths="convert with .long() first",
-    doc="Return the nearest integer, of two the even one; its derivative is zero.",
+    doc="Return `round` without its `decimals`.",
 )  # fmt: skip
+
+
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """Return the nearest integer, of two the even one; its derivative is zero.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    decimals : int
+        Keep so many decimals instead; below 0, round that many digits before the point.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DTypeError
+        For booleans; for integers if `decimals` is not 0.
+
+    Examples
+    --------
+    >>> import tinygrad_adam as tg
+    >>> tg.round(tg.tensor([0.5, 2.6])), tg.round(tg.tensor([12.375]), decimals=2)
+    (tensor([0., 3.]), tensor([12.3800]))
+    """
+    if integer("round", "decimals", decimals) == 0:
+        return nearest(input)
+    if isinstance(input, Variable) and input._data.dtype.kind != "f":
+        raise DTypeError(f"round: decimals={decimals} needs floats, got {input._data.dtype}")
+    scale = 10.0 ** abs(decimals)
+    if decimals > 0:
+        return quotient(nearest(mul(input, scale)), scale)
+    return mul(nearest(quotient(input, scale)), scale)
+
+
 floor_divide = binary(
     op("floor_divide", lambda xp, a, b: a // b, a=_flat, b=_flat),
     doc="Return ``input / other``, rounded down, with broadcasting; its derivative is zero.",

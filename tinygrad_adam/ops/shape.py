@@ -1,4 +1,4 @@
-"""Operations that rearrange elements without changing them: shapes, axes, padding.
+"""Operations that rearrange elements without changing them: shapes and axes.
 
 Most return a view where NumPy can give one; writing into it then writes into the original, and
 gradients follow.
@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..autograd.graph import apply
 from ..autograd.registry import op
-from ..errors import ArgumentError, DTypeError, ShapeError
-from .arguments import number, one_axis, sizes, some_axes, takes_tensor
+from ..errors import ArgumentError, ShapeError
+from .arguments import one_axis, sizes, some_axes, takes_tensor
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
     from ..types import Shape, Size
 
 __all__ = [
-    "broadcast_to", "flatten", "flip", "movedim", "pad", "permute", "reshape", "squeeze",
+    "broadcast_to", "flatten", "flip", "movedim", "permute", "reshape", "squeeze",
     "transpose", "unsqueeze",
 ]  # fmt: skip
 
@@ -375,89 +375,3 @@ def flip(input: Tensor, *axes: Size, dims: Size | None = None) -> Tensor:
 def contiguous(input: Tensor) -> Tensor:
     """Return `input` itself if it is row-major in memory, otherwise a copy that is."""
     return input if input._data.flags.c_contiguous else apply(CONTIGUOUS, (input,))
-
-
-# --- padding ------------------------------------------------------------------------------------
-
-
-def _pad(xp: Any, x: Any, *, widths: tuple[tuple[int, int], ...], value: float) -> Any:
-    shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
-    y = xp.full(shape, value, dtype=x.dtype)
-    y[_inner(x.shape, widths)] = x
-    return y
-
-
-def _inner(shape: Shape, widths: tuple[tuple[int, int], ...]) -> tuple[Any, ...]:
-    return (*(slice(a, a + n) for n, (a, _) in zip(shape, widths, strict=True)), ...)
-
-
-PAD = op(
-    "pad",
-    _pad,
-    x=lambda F, g, x_shape, widths: F.getitem(g, part=_inner(x_shape, widths), places=()),
-)
-
-
-@takes_tensor
-def pad(
-    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Tensor:
-    """Return `input` with a constant border.
-
-    Parameters
-    ----------
-    input : Tensor
-        Any shape.
-    pad : sequence of int
-        Widths ``(before, after)`` of the last axis, then of the one before it, and so on; a
-        negative width cuts off instead.
-    mode : str
-        ``"constant"``.
-    value : float, optional
-        What the border holds; 0 when left out.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    ArgumentError
-        For an odd number of widths or another mode.
-    DTypeError
-        For widths that are no integers, or a value that the element type does not have.
-    ShapeError
-        If there are more widths than axes, or an axis would end up shorter than nothing.
-
-    Examples
-    --------
-    >>> import tinygrad_adam as tg
-    >>> tg.pad(tg.ones(2), (1, 2))
-    tensor([0., 1., 1., 0., 0.])
-    """
-    if mode != "constant":
-        raise ArgumentError(f'pad: mode {mode!r} is unknown; use "constant"')
-    shape = input._data.shape
-    numbers = sizes("pad", (pad,), what="a width")
-    if len(numbers) % 2:
-        raise ArgumentError(f"pad: needs pairs (before, after), got {len(numbers)} widths")
-    if len(numbers) // 2 > len(shape):
-        raise ShapeError(f"pad: {len(numbers) // 2} pairs of widths for shape {shape}")
-    pairs = list(zip(numbers[::2], numbers[1::2], strict=True))[::-1]
-    widths = [(0, 0)] * (len(shape) - len(pairs)) + pairs
-    if any(n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(shape, widths, strict=True)):
-        raise ShapeError(f"pad: widths {numbers} cut more than there is of shape {shape}")
-    x = input
-    if any(a < 0 or b < 0 for a, b in widths):
-        x = x[
-            tuple(
-                slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(shape, widths, strict=True)
-            )
-        ]
-        widths = [(max(a, 0), max(b, 0)) for a, b in widths]
-    fill, dtype = number("pad", "value", 0 if value is None else value), x._data.dtype
-    if dtype.kind != "f":
-        if isinstance(fill, float) and not fill.is_integer():  # nor are infinities and NaN
-            raise DTypeError(f"pad: value {fill} is not a {dtype}")
-        fill = int(fill)
-    return apply(PAD, (x,), {"widths": tuple(widths), "value": fill})
