@@ -461,3 +461,9 @@ def test_a_shallow_copy_shares_memory_and_its_version():
         twin += 1.0
     with pytest.raises(InPlaceError):
         y.backward()
+
+
+@pytest.mark.parametrize("name", ["exp", "sign", "logical_not", "isnan", "floor", "bitwise_not"])
+def test_functions_of_one_tensor_take_it_by_name(name):
+    x = tg.tensor([1, 0, 2])
+    assert getattr(tg, name)(input=x).tolist() == getattr(tg, name)(x).tolist()

@@ -150,3 +150,8 @@ def doubled(value: tg.types.Operand, dtype: tg.types.DTypeLike) -> Tensor:
 
 
 assert_type(doubled(1.0, tg.float64), Tensor)
+
+assert_type(tg.exp(input=x), Tensor)
+assert_type(tg.mul(x, other=2.0), Tensor)
+assert_type(x.mul(other=2.0), Tensor)
+assert_type(x.logical_not(), Tensor)

@@ -23,7 +23,7 @@ from .ops.linear import matmul
 __all__ = ["exported", "imported", "numpy_function", "numpy_ufunc"]
 
 # `array + tensor` comes here as numpy.add: ours then, so that gradients flow.
-_OPERATORS = {
+_OPERATORS: dict[Any, Any] = {
     np.add: ew.add,
     np.subtract: ew.sub,
     np.multiply: ew.mul,

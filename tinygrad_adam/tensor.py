@@ -40,7 +40,7 @@ from .ops.move import cast, moved
 
 if TYPE_CHECKING:
     from .autograd.picture import Graph
-    from .types import DeviceLike, DTypeLike, Operand, Shape, Size, Tensors
+    from .types import Binary, DeviceLike, DTypeLike, Operand, Shape, Size, Tensors
 
 __all__ = ["RemovableHandle", "Tensor"]
 
@@ -67,11 +67,14 @@ class RemovableHandle:
 Operator = Callable[["Tensor", "Operand"], "Tensor"]
 
 
-def _reflected(function: ew.Binary) -> Operator:
+_absolute: Callable[[Tensor], Tensor] = ew.abs  # a method to every type checker
+
+
+def _reflected(function: Callable[[Any, Any], Tensor]) -> Operator:
     return lambda self, other: function(other, self)
 
 
-def _compared(function: ew.Binary) -> Operator:
+def _compared(function: Binary) -> Operator:
     return lambda self, other: function(self, other) if _comparable(other) else NotImplemented
 
 
@@ -603,7 +606,7 @@ class Tensor(Variable):
     __rtruediv__ = _reflected(ew.quotient)
     __rpow__ = _reflected(ew.pow)
     __neg__ = ew.neg
-    __abs__ = ew.abs
+    __abs__ = _absolute
 
     __iadd__ = add_
     __isub__ = sub_
@@ -611,10 +614,10 @@ class Tensor(Variable):
     __itruediv__ = div_
     __ipow__ = pow_
 
-    def __iand__(self, other: Operand) -> Tensor:
+    def __iand__(self, other: Operand) -> Tensor:  # type: ignore[misc]  # __and__ has no self
         return update(self, "&=", operator.and_, other)
 
-    def __ior__(self, other: Operand) -> Tensor:
+    def __ior__(self, other: Operand) -> Tensor:  # type: ignore[misc]
         return update(self, "|=", operator.or_, other)
 
     def __matmul__(self, other: Tensor | np.ndarray) -> Tensor:

@@ -65,3 +65,38 @@ class Grad(Protocol):
         create_graph: bool = False,
         allow_unused: bool = False,
     ) -> tuple[Tensor | None, ...]: ...
+
+
+# Functions that tables and factories make, by name, and as methods of a tensor.
+
+
+class OfOne(Protocol):
+    """A method without arguments."""
+
+    def __call__(self) -> Tensor: ...
+
+
+class OfOther(Protocol):
+    """A method with another operand."""
+
+    def __call__(self, other: Operand) -> Tensor: ...
+
+
+class Unary(Protocol):
+    """An element-wise function of one tensor."""
+
+    def __call__(self, input: Tensor) -> Tensor: ...
+    @overload
+    def __get__(self, t: None, owner: Any) -> Unary: ...
+    @overload
+    def __get__(self, t: Tensor, owner: Any) -> OfOne: ...
+
+
+class Binary(Protocol):
+    """An element-wise function of two operands, one of them a tensor."""
+
+    def __call__(self, input: Operand, other: Operand) -> Tensor: ...
+    @overload
+    def __get__(self, t: None, owner: Any) -> Binary: ...
+    @overload
+    def __get__(self, t: Tensor, owner: Any) -> OfOther: ...

@@ -26,7 +26,7 @@ from .move import cast
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
-    from ..types import Operand
+    from ..types import Binary, Operand, Unary
 
 __all__ = [
     "abs", "add", "clamp", "clone", "cos", "div", "eq", "exp", "ge", "gt",
@@ -34,9 +34,6 @@ __all__ = [
     "logical_or", "lt", "maximum", "minimum", "mul", "ne", "neg", "pow",
     "relu", "rsqrt", "sigmoid", "sign", "sin", "sqrt", "sub", "tanh", "where",
 ]  # fmt: skip
-
-Unary = Callable[["Tensor"], "Tensor"]
-Binary = Callable[["Operand", "Operand"], "Tensor"]
 
 
 def unary(
@@ -67,7 +64,8 @@ def unary(
     """
     operation = op(name, value) if rule is None else op(name, value, x=rule)
 
-    def function(x: Any) -> Any:
+    def function(input: Any) -> Any:
+        x = input
         if not isinstance(x, Variable):
             raise DTypeError(f"{name}: expected a Tensor, got {type(x).__name__}")
         if floating and x._data.dtype.kind != "f":
@@ -76,9 +74,9 @@ def unary(
             raise DTypeError(f"{name}: not defined for booleans; {truths}")
         return apply(operation, (x,))
 
-    if rule is None:
-        return _named(function, name, doc)
-    return _named(quick.unary(operation, function), name, doc)
+    run = function if rule is None else quick.unary(operation, function)
+    named: Unary = _named(run, name, doc)
+    return named
 
 
 def binary(
@@ -93,13 +91,15 @@ def binary(
         return apply(operation, operands(name, input, other, floating=floating, wrap=wrap))
 
     wrap = bool(operation.smooth_inputs)  # a question has an answer for any number
-    if operation.smooth_inputs != 0b11:
-        return _named(function, name, doc)
-    # NumPy has ways of its own for a power that is a Python number
-    return _named(quick.binary(operation, function, constants=name != "pow"), name, doc)
+    run: Callable[[Any, Any], Any] = function
+    if operation.smooth_inputs == 0b11:
+        # NumPy has ways of its own for a power that is a Python number
+        run = quick.binary(operation, function, constants=name != "pow")
+    named: Binary = _named(run, name, doc)
+    return named
 
 
-def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
+def _named(function: Any, name: str, doc: str) -> Any:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
