@@ -12,6 +12,7 @@ import pytest
 import tinygrad_adam as tg
 from tinygrad_adam.autograd import Function, once_differentiable
 from tinygrad_adam.errors import (
+    AnomalyError,
     DTypeError,
     GraphError,
     GraphFreedError,
@@ -653,6 +654,23 @@ def test_an_error_in_backward_leaves_gradients_alone():
     assert x.grad is None
     with pytest.raises(GraphError):
         _ = contexts[0].saved_tensors
+
+
+def test_the_nodes_of_a_call_have_its_name():
+    x = T([1.0], True)
+    lines = str(Cube.apply(x).graph())
+    for name in ("Cube.apply", "Cube.backward", "Cube.saved", "Cube.inputs"):
+        assert name in lines
+
+    class Bad(OURS.Cube):
+        @staticmethod
+        def backward(ctx, g):
+            return tg.from_numpy(g.data * np.inf)
+
+    with tg.autograd.detect_anomaly():
+        y = Bad.apply(x).sum()
+        with pytest.raises(AnomalyError, match=r"(?s)derivative of Bad.backward.*<call of Bad>"):
+            y.backward()
 
 
 # --- PyTorch ------------------------------------------------------------------------------------

@@ -301,6 +301,9 @@ class _Call:
         self.saved: list[tuple[Any, int | None]] = []
         self.reached: set[int] = set()
 
+    def __repr__(self) -> str:
+        return f"<call of {self.function.__name__}>"
+
     def recorded(
         self, args: tuple[Any, ...], found: tuple[Any, ...], outputs: list[Any]
     ) -> Variable:
