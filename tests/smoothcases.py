@@ -44,8 +44,8 @@ def smooth_case(number):
         (rng.choice(list(BINARY if rng.random() < 0.4 else UNARY)), rng.integers(100))
         for _ in range(rng.integers(1, 7))
     ]
-    # Without this most functions would be saturated, or nearly constant
-    tame = [float(s ** -rng.integers(2)) for s in scales]
+    # A saturated function varies by its rounding errors alone, and so does its gradient.
+    tame = [float(10.0 ** rng.uniform(-1, 0.5) / s) for s in scales]
 
     def function(a, b):
         values = [a * tame[0], b * tame[1]]

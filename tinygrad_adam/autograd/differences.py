@@ -131,7 +131,7 @@ def measure(
             most = float(np.abs(right).max(initial=0.0))
             one_sided = float(left.sum()), float(right.sum())
             return Slope(value, noise, *one_sided, value, value, most, False)
-    return _searched(line, base, *span)
+    return _searched(line, base, expected, near, *span)
 
 
 def confirmed(
@@ -159,8 +159,14 @@ def confirmed(
     return fine
 
 
-def _searched(line: Line, base: Base, top: float, last: float) -> Slope:
-    """Return the slope from steps of every size."""
+def _searched(
+    line: Line, base: Base, expected: float, near: float, top: float, last: float
+) -> Slope:
+    """Return the slope from steps of every size.
+
+    Steps can agree on several slopes: long ones see a kink nearby as a curve, short ones miss a
+    term that rounding keeps from changing.  If one of them is what is expected, that is the slope.
+    """
     top *= ODD
     count = int(np.log(top / last) / np.log(RATIO)) + 1
     pairs = [(line(h), line(-h)) for h in top / RATIO ** np.arange(count)]
@@ -171,13 +177,20 @@ def _searched(line: Line, base: Base, top: float, last: float) -> Slope:
         rises, falls = (up - base.start) * base.weights, (down - base.start) * base.weights
         right, left = rises / h, falls / back
         most = np.nanmax(np.abs(np.where(np.isfinite(right), right, 0.0)), axis=0, initial=0.0)
-        value, error = _extrapolated((rises - falls) / (h - back), noise)
+        central = (rises - falls) / (h - back)
+        value, error = _extrapolated(central, noise)
+        better, doubt, good = _table(central.sum(axis=1)[:, None], noise.sum(axis=1)[:, None])
         kink, at = _kinks(left, right, noise)
     columns = np.arange(base.start.size)
     left, right = left[at, columns], right[at, columns]
     value = np.where(kink, (left + right) / 2, value)
     error = np.where(kink, noise[at, columns], error)
     low, high = np.minimum(left, right), np.maximum(left, right)
+    k = _agreeing(better[:, 0], doubt[:, 0], good[:, 0], expected, near)
+    if k is not None and not kink.any():
+        found, off = float(better[k, 0]), float(doubt[k, 0])
+        sides = float(left.sum()), float(right.sum())
+        return Slope(found, off, *sides, found, found, float(most.max()), False)
     return Slope(
         float(value.sum()),
         float(error.sum()),
@@ -224,12 +237,8 @@ def _in_jumps(ratios: Floats) -> NDArray[np.bool_]:
     return result
 
 
-def _extrapolated(central: Floats, noise: Floats) -> tuple[Floats, Floats]:
-    """Return per output Richardson's value where neighbouring steps agree best, and its error.
-
-    Steps can agree on several values: long ones see a kink nearby as a curve.  The shortest steps
-    that agree to three digits are believed, and of those that say the same the most exact.
-    """
+def _table(central: Floats, noise: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return Richardson's values, their errors, and whether they are known to three digits."""
     square = RATIO**2
     better = (square * central[1:] - central[:-1]) / (square - 1)
     apart = np.abs(np.diff(better, axis=0))
@@ -238,12 +247,34 @@ def _extrapolated(central: Floats, noise: Floats) -> tuple[Floats, Floats]:
     error = np.where(np.isfinite(error), error, np.inf)
     most = np.abs(central).max(axis=0, where=noise < 0.1 * np.abs(central), initial=0.0)
     good = error <= 1e-3 * np.maximum(np.abs(better), 0.1 * most)
+    return better, error, good
+
+
+def _extrapolated(central: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """Return per output the slope on which neighbouring steps agree, and its error.
+
+    The shortest steps that agree to three digits are believed, and of those that say the same the
+    most exact.
+    """
+    better, error, good = _table(central, noise)
     columns = np.arange(central.shape[1])
     shortest = len(good) - 1 - good[::-1].argmax(axis=0)
     same = np.abs(better - better[shortest, columns]) <= error + error[shortest, columns]
     candidates = np.where(good.any(axis=0), np.where(good & same, error, np.inf), error)
     best = candidates.argmin(axis=0)
     return better[best, columns], error[best, columns]
+
+
+def _agreeing(
+    better: Floats, doubt: Floats, good: NDArray[np.bool_], expected: float, near: float
+) -> int | None:
+    """Return the step whose slope is what is expected, unless one that is more exact denies it."""
+    agrees = good & (np.abs(better - expected) <= near + doubt)
+    with np.errstate(all="ignore"):
+        same = np.abs(better[:, None] - better) <= doubt[:, None] + doubt
+    denied = (same & (doubt[:, None] < doubt) & (good & ~agrees)[:, None]).any(axis=0)
+    agrees &= ~denied
+    return int(np.where(agrees, doubt, np.inf).argmin()) if agrees.any() else None
 
 
 def _kinks(left: Floats, right: Floats, noise: Floats) -> tuple[Any, Any]:

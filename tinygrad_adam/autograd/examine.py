@@ -35,7 +35,7 @@ __all__ = [
 Kinks = Literal["warn", "raise", "ignore"]
 DRAWS = 3  # directions per input, in fast mode
 SHOWN = 8  # entries in a message
-ROUNDING = 1e-14  # of what is usual for the input, or of the outputs: no derivative is more exact
+ROUNDING = 1e-13  # of what is usual for the input, or of the outputs: no derivative is more exact
 BLOCK = 2**20  # numbers that are held at a time
 ENOUGH = 100  # wrong entries of an input, after which the rest are judged by one pair of values
 
@@ -448,7 +448,7 @@ class _Look:
         allowed = absolute + options.rtol * size + found.error + ROUNDING * max(scale, self.largest)
         if found.kink:
             size = max(abs(found.left), abs(found.right))
-        least = max(1e-3 * size, 1e-3 * scale, 1e-6 * found.most, 1e-9 * self.largest)
+        least = max(1e-2 * size, 1e-3 * scale, 1e-6 * found.most, 1e-9 * self.largest)
         clear = found.error <= least
         # of a single output people know the slope without its weight
         per = unit * (float(self.base.weights[0]) if self.base.weights.size == 1 else 1.0)
