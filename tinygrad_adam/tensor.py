@@ -67,9 +67,6 @@ class RemovableHandle:
 Operator = Callable[["Tensor", "Operand"], "Tensor"]
 
 
-_absolute: Callable[[Tensor], Tensor] = ew.abs  # a method to every type checker
-
-
 def _reflected(function: Callable[[Any, Any], Tensor]) -> Operator:
     return lambda self, other: function(other, self)
 
@@ -606,7 +603,6 @@ class Tensor(Variable):
     __rtruediv__ = _reflected(ew.quotient)
     __rpow__ = _reflected(ew.pow)
     __neg__ = ew.neg
-    __abs__ = _absolute
 
     __iadd__ = add_
     __isub__ = sub_
@@ -645,8 +641,17 @@ class Tensor(Variable):
     __rshift__ = el.bitwise_right_shift
     __rrshift__ = _reflected(el.bitwise_right_shift)
 
-    __eq__ = _compared(ew.eq)  # type: ignore[assignment]
-    __ne__ = _compared(ew.ne)  # type: ignore[assignment]
+    if TYPE_CHECKING:  # which not every type checker would see in the lines below
+
+        def __abs__(self) -> Tensor: ...
+        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
+
+    else:
+        __abs__ = ew.abs
+        __eq__ = _compared(ew.eq)
+        __ne__ = _compared(ew.ne)
+
     __lt__ = _compared(ew.lt)
     __le__ = _compared(ew.le)
     __gt__ = _compared(ew.gt)
