@@ -146,10 +146,13 @@ class Writer:
     def value(self, name, shape):
         if self.chance(0.1):
             return f"{self.new()} = L.{self.pick('stack', 'cat')}([{name}, {name}])"
-        ways = [".sin()", ".tanh()", ".relu()", ".abs()", ".clone()", ".sum()", ".mean()", " * 1.5",
-                " + 0.25", ".double()", ".float()", f"[{name} > 0.3]", " * 1", " ** 2"]  # fmt: skip
+        ways = [".sin()", ".sigmoid()", ".relu()", ".abs()", ".clone()", ".sum()", ".mean()",
+                " * 1.5", " + 0.25", ".double()", ".float()", " * 1", " ** 2"]  # fmt: skip
+        ways += [f"[{name} > 0.3]"]
         if shape:
             ways += [".sum(0)", ".sum(-1, keepdim=True)", "[[0]]", f"[[{shape[0] - 1}, 0]]"]
+        if len(shape) == 2:
+            ways += [f" @ {name}.mT", f".mT @ {name}"]
         if self.chance(0.4):
             other = self.operand(shape)
             if self.chance(0.2):
