@@ -51,6 +51,25 @@ def test_planted_mistakes(case, fast_mode):
     assert all(name in str(caught.value) for name in caught.value.inputs)
 
 
+WHAT_IT_SAYS = {
+    "not a number": "6 of 6 entries of the gradient of input 0 are not finite",
+    "changes its input": "the backward pass changes input 0 in place",
+    "changes the gradient it is given": "to input 0 changes the gradient it is given",
+    "wrong shape": "the backward pass to input 0 raised ",
+    "computed in float32": "the gradient of input 0 has only the digits of float32",
+    "another each time": "two runs gave different gradients for input 0",
+    "no rule": "no gradient came back for it",
+    "one entry of many": "1 of 50 entries wrong",
+}
+
+
+@pytest.mark.parametrize("name", WHAT_IT_SAYS)
+def test_planted_mistakes_are_called_by_their_name(name):
+    (case,) = [p for p in planted.FIRST if p.name == name]
+    with pytest.raises(GradcheckError, match=WHAT_IT_SAYS[name]):
+        gradcheck(case.make(), case.tensors())
+
+
 @both_modes
 @pytest.mark.parametrize("case", planted.SECOND, ids=str)
 def test_planted_mistakes_of_the_second_order(case, fast_mode):
@@ -58,6 +77,12 @@ def test_planted_mistakes_of_the_second_order(case, fast_mode):
     with pytest.raises(GradcheckError) as caught:
         gradgradcheck(case.make(), case.tensors(), fast_mode=fast_mode)
     assert set(pointed_at(caught.value)) <= {*case.fault, "gradient of output 0"}
+
+
+def test_recording_a_backward_pass_must_not_change_it():
+    (case,) = [p for p in planted.SECOND if p.name == "another rule when recorded"]
+    with pytest.raises(GradcheckError, match="recorded with create_graph=True differs from the"):
+        gradgradcheck(case.make(), case.tensors())
 
 
 @both_modes
@@ -256,6 +281,18 @@ def test_outputs_that_are_not_finite():
         gradcheck(tg.log, leaf([0.0, 1.0]))
 
 
+@pytest.mark.parametrize("slope", [1.0, 3.0])
+def test_a_function_too_rough_to_measure(slope):
+    """Noise of a hundredth, the same at the same place, under a slope of 1."""
+
+    def rough(x):
+        noise = np.random.default_rng(np.frombuffer(x.tobytes(), np.uint32).tolist())
+        return x + 0.01 * noise.normal(size=x.shape)
+
+    with pytest.raises(GradcheckError, match="its slopes cannot be measured well enough to tell"):
+        check_gradient(rough, lambda x: np.full_like(x, slope), np.array([0.3131, 1.2345]))
+
+
 def test_nothing_is_changed():
     model = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid()).double()
     x = leaf(np.ones((2, 3)))
@@ -318,6 +355,9 @@ def test_a_failure_says_all_there_is_to_know():
         assert found[:6] == pytest.approx(expected, rel=1e-5)
         assert found[6] > 1e5
     assert lines[-1] == "  seed 17, rtol 1e-06, atol 0"
+    assert "random weight" not in str(caught.value)
+    with pytest.raises(GradcheckError, match="4 outputs, each times a random weight"):
+        gradcheck(lambda x: x * x.detach(), x)
     assert caught.value.seed == 17
     (name, entry), _ = sorted(caught.value.entries, key=lambda pair: -pair[1].off)
     assert (name, entry.where) == ("input 0 (x)", "(0, 1)")

@@ -58,8 +58,6 @@ class Slope(NamedTuple):
     low, high : float
         Between what a derivative may lie: `value`, but at a kink any slope from one side to the
         other.
-    most : float
-        The largest slope of a single output at any step.
     kink : bool
         Whether some output has a kink at 0.
     """
@@ -70,7 +68,6 @@ class Slope(NamedTuple):
     right: float
     low: float
     high: float
-    most: float
     kink: bool
 
 
@@ -128,9 +125,8 @@ def measure(
             value = float(((up - down) * base.weights).sum()) / (h - back)
             moved = (up != start) | (down != start)
             noise = float(np.abs(NOISE * base.eps * start * base.weights)[moved].sum()) / step
-            most = float(np.abs(right).max(initial=0.0))
             one_sided = float(left.sum()), float(right.sum())
-            return Slope(value, noise, *one_sided, value, value, most, False)
+            return Slope(value, noise, *one_sided, value, value, False)
     return _searched(line, base, expected, near, *span)
 
 
@@ -176,7 +172,6 @@ def _searched(
         noise = _noise(up, down, base) / h
         rises, falls = (up - base.start) * base.weights, (down - base.start) * base.weights
         right, left = rises / h, falls / back
-        most = np.nanmax(np.abs(np.where(np.isfinite(right), right, 0.0)), axis=0, initial=0.0)
         central = (rises - falls) / (h - back)
         value, error = _extrapolated(central, noise)
         better, doubt, good = _table(central.sum(axis=1)[:, None], noise.sum(axis=1)[:, None])
@@ -190,7 +185,7 @@ def _searched(
     if k is not None and not kink.any():
         found, off = float(better[k, 0]), float(doubt[k, 0])
         sides = float(left.sum()), float(right.sum())
-        return Slope(found, off, *sides, found, found, float(most.max()), False)
+        return Slope(found, off, *sides, found, found, False)
     return Slope(
         float(value.sum()),
         float(error.sum()),
@@ -198,7 +193,6 @@ def _searched(
         float(right.sum()),
         float(np.where(kink, low, value).sum()),
         float(np.where(kink, high, value).sum()),
-        float(most.max(initial=0.0)),
         bool(kink.any()),
     )
 
