@@ -32,7 +32,6 @@ FIRST = float(
     np.cbrt(np.finfo(np.float64).eps)
 )  # the best step of a central difference, to a factor
 LAST = 2.0**-40
-ODD = 0.73908513321516064  # times this, no step is a round number, to whose powers float32 is exact
 NOISE = 8.0  # how many rounding errors an output is taken to have
 KINK = 0.01  # how far apart one-sided slopes must stay, in units of the larger
 
@@ -163,7 +162,6 @@ def _searched(
     Steps can agree on several slopes: long ones see a kink nearby as a curve, short ones miss a
     term that rounding keeps from changing.  If one of them is what is expected, that is the slope.
     """
-    top *= ODD
     count = int(np.log(top / last) / np.log(RATIO)) + 1
     pairs = [(line(h), line(-h)) for h in top / RATIO ** np.arange(count)]
     up, down = (np.array([pair[i][0] for pair in pairs]) for i in (0, 1))
@@ -198,37 +196,13 @@ def _searched(
 
 
 def _noise(up: Floats, down: Floats, base: Base) -> Floats:
-    """Return per step and output how much of a change in it may be rounding errors.
-
-    An output can have fewer digits than its type: where it went through float32, and where it is
-    what a difference of large numbers has left, in jumps then of their last digit.
-    """
+    """Return per step and output how much of a change in it may be rounding errors."""
     values = np.array([up, down])
     values = np.where(np.isfinite(values), values, base.start)
-    changes = np.abs(values - base.start)
-    short = (values.astype(np.float32) == values).all(axis=(0, 1))
-    eps = np.where(short, float(np.finfo(np.float32).eps), base.eps)
-    jump = changes.min(axis=(0, 1), where=changes > 0, initial=np.inf)
-    jump = np.where(_in_jumps(changes / jump), jump, 0.0)
+    moved = (values != base.start).any(axis=(0, 1))
     largest = np.maximum(np.abs(values).max(axis=0), np.abs(base.start))
-    moved = changes.max(axis=(0, 1), initial=0.0) > 0
-    found: Floats = np.where(moved, (NOISE * eps * largest + jump) * np.abs(base.weights), 0.0)
+    found: Floats = np.where(moved, NOISE * base.eps * largest * np.abs(base.weights), 0.0)
     return found
-
-
-def _in_jumps(ratios: Floats) -> NDArray[np.bool_]:
-    """Return per output whether all changes are multiples of one number, the smallest over 1 to 8.
-
-    Steps are `RATIO` apart, so the smallest change seen may be that many jumps.  A straight line
-    passes as well, with the jump of its shortest step, which takes nothing away.
-    """
-    small = (ratios > 0) & (ratios < 1e5)
-    found = np.zeros(ratios.shape[-1], bool)
-    for parts in range(1, int(RATIO) + 1):
-        multiples = ratios * parts
-        found |= (~small | (np.abs(multiples - np.rint(multiples)) < 1e-5)).all(axis=(0, 1))
-    result: NDArray[np.bool_] = found & (small.sum(axis=(0, 1)) >= 4)
-    return result
 
 
 def _table(central: Floats, noise: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
