@@ -253,10 +253,47 @@ case("clamp:min", call("clamp", min=0.3), R(2, 3))
 case("clamp:max", call("clamp", max=0), R(2, 3))
 case("clamp:bounds", call("clamp"), R(4), R(4, low=-1.5, high=-0.2), R(4, low=0.1, high=1.5))
 case("clamp:rows", call("clamp"), R(2, 3), R(3, low=-1.5, high=-0.2), R(2, 1, low=0.2, high=1))
+case("clamp:spread", call("clamp"), R(3), R(2, 1, low=-1.5, high=-0.2), R(2, 3, low=0.2, high=1))
 case("clamp:crossed", call("clamp"), R(5), R(5), R(5))
 case("clamp:lo", lambda L, x, lo: L.clamp(x, min=lo), R(5), R(5))
 case("clamp:hi", lambda L, x, hi: L.clamp(x, max=hi), R(5), R(5))
 case("clamp:empty", call("clamp", min=0.0), R(0))
+
+# --- tensors without axes, and without elements --------------------------------------------------
+
+for name, function in {
+    "sign": lambda L, x: L.sign(x) + x,
+    "div_floor": lambda L, x: L.div(x, x * x + 1, rounding_mode="floor") + x,
+    "div_trunc": lambda L, x: L.div(x * 9, x * x + 1, rounding_mode="trunc") + x,
+    "clamp": call("clamp", min=-1.0, max=1.0),
+    "where": lambda L, x: L.where(x > 0, x, x * 2), "flip": lambda L, x: L.flip(x, dims=()),
+    **{n: (lambda L, x, n=n: getattr(L, n)(x) + x) for n in ("floor", "ceil", "trunc", "round")},
+    "remainder": lambda L, x: L.remainder(x * 7, x * x + 1) + x,
+}.items():  # fmt: skip
+    for what, shape in (("no-axes", ()), ("no-elements", (0, 3))):
+        case(f"{name}:{what}", function, R(*shape))
+for what, shape in (("no-axes", ()), ("no-elements", (0, 3))):
+    case(f"log_sigmoid:{what}", raw("log_sigmoid"), R(*shape),
+         torch=lambda L, x: L.nn.functional.logsigmoid(x))  # fmt: skip
+    case(f"cast:{what}", lambda L, x: x.float(), R(*shape), tol=1e-5, casts=np.float32)
+for what, a, b in (("spread", (3,), (2, 3)), ("no-axes", (), ()), ("no-elements", (0, 1), (3,))):
+    case(f"floor_divide:{what}", lambda L, x, y: L.floor_divide(x * 3, y) + x, R(*a), positive(*b),
+         torch=lambda L, x, y: L.div(x * 3, y, rounding_mode="floor") + x)  # fmt: skip
+case("remainder:spread", lambda L, x, y: L.remainder(x * 3, y) + x, R(3), positive(2, 3))
+for mode in ("trunc", "floor"):
+    case(f"div_{mode}:spread", lambda L, x, y, m=mode: L.div(x, y, rounding_mode=m) + x,
+         R(3), positive(2, 3))  # fmt: skip
+case("reshape:no-axes", lambda L, x: L.reshape(x, (1, 1)), R())
+case("broadcast_to:no-elements", lambda L, x: L.broadcast_to(x, (2, 0)), R(1, 0))
+case("mT:no-elements", lambda L, x: x.mT, R(0, 3))
+case("contiguous:no-elements", lambda L, x: x.mT.contiguous() * 2, R(0, 3))
+case("getitem:no-elements", lambda L, x: x[:, 1:], R(0, 3))
+case("gather:no-elements", lambda L, x: L.gather(x, 0, L.tensor(np.zeros((0, 3), int))), R(0, 3))
+for name in ("var", "std"):
+    case(f"{name}:no-axes", call(name, correction=0), R())
+for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits"):
+    case(f"{name}:no-axes", functional(name), probability(), probability())
+case("amin:empty-other", call("amin", dim=1), R(0, 3))
 
 # --- matrix products ----------------------------------------------------------------------------
 

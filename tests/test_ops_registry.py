@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from backwards import nodes, weights
 from opcases import CASES, VALUES, Case, R, raw
@@ -62,6 +63,69 @@ def test_a_missing_case_turns_the_real_check_red():
     op("forgotten", lambda xp, x: x, x=lambda F, g: g)
     with pytest.raises(AssertionError, match="forgotten: no case"):
         test_every_derivative_has_a_case()
+
+
+# --- shapes that break things -------------------------------------------------------------------
+
+# Only derivatives and rows of modules use these, so PyTorch has no such function.
+INSIDE = {
+    "to_device", "put", "put_along", "relu_slope", "conv2d_input", "conv2d_weight",
+    "max_pool2d_grad", "max_pool2d_pick", "avg_pool2d_grad", "conv_pool_relu",
+}  # fmt: skip
+# These need an axis: a 0-d tensor is refused, or handed on to a tensor with one.
+WITH_AXES = {
+    "mT", "transpose", "cat", "contiguous", "matmul", "linear", "conv2d", "max_pool2d",
+    "avg_pool2d",
+}  # fmt: skip
+WITH_ELEMENTS = {"max", "min"}
+# More than one operand, and yet not element by element.
+OF_ONE_SHAPE = {
+    "matmul", "linear", "conv2d", "cat", "setitem", "mse_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+}  # fmt: skip
+
+
+def unreached(operations, cases):
+    """Return what no case has: PyTorch's answer, no axes, no elements, an operand spread."""
+    missing = []
+    for operation in operations:
+        wanted = [i for i, rule in enumerate(operation.rules) if rule is not None]
+        if not wanted or operation.name in INSIDE:
+            continue
+        mine = [c for c in cases if c.op == operation.name]
+        shapes = [[a.shape for a in c.arrays()] for c in mine]
+        has = {
+            "PyTorch's answer": any(c.torch is not None for c in mine),
+            "no axes": operation.name in WITH_AXES or any(() in s for s in shapes),
+            "no elements": operation.name in WITH_ELEMENTS
+            or any(0 in shape for s in shapes for shape in s),
+        }
+        if len(wanted) > 1 and operation.name not in OF_ONE_SHAPE:
+            full = [(s, np.broadcast_shapes(*s)) for s in shapes if len(s) == len(operation.inputs)]
+            for i in wanted:
+                spread = any(s[i] != whole for s, whole in full)
+                has[f"{operation.inputs[i]} spread"] = spread
+        missing += [f"{operation.name}: {what}" for what, there in has.items() if not there]
+    return missing
+
+
+def test_every_operation_has_the_shapes_that_break_things():
+    assert unreached(list(OPS.values()), CASES) == []
+    known = {operation.name for operation in OPS.values()}
+    assert known >= INSIDE | WITH_AXES | WITH_ELEMENTS | OF_ONE_SHAPE
+
+
+@pytest.mark.usefixtures("registry")
+def test_missing_shapes_are_reported():
+    both = op("both", lambda xp, a, b: a * b, a=lambda F, g, b: g * b, b=lambda F, g, a: g * a)
+    plain = Case("both", raw("both"), (R(2, 3), R(2, 3)), torch=None)
+    few = ["no axes", "no elements", "a spread", "b spread"]
+    assert unreached([both], [plain]) == [f"both: {w}" for w in ["PyTorch's answer", *few]]
+    others = [
+        Case("both:x", raw("both"), (R(), R(0, 3))),
+        Case("both:y", raw("both"), (R(2), R(1))),
+    ]
+    assert unreached([both], [plain, *others]) == []
 
 
 # --- what derivatives take from their vocabulary F ----------------------------------------------

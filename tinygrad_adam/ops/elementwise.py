@@ -394,7 +394,7 @@ sqrt = unary(
     doc=r"Return :math:`\sqrt{x}`.",
 )  # fmt: skip
 rsqrt = unary(
-    "rsqrt", lambda xp, x: 1 / xp.sqrt(x), lambda F, g, x, y: -0.5 * g * y / x,
+    "rsqrt", lambda xp, x: 1 / xp.sqrt(x), lambda F, g, y: -0.5 * g * (y * y * y),
     doc=r"Return :math:`1 / \sqrt{x}`.",
 )  # fmt: skip
 sin = unary(
