@@ -230,10 +230,7 @@ class Op:
 
     def on(self, module: str) -> Bound:
         """Return the operation on arrays of `module`."""
-        found = self._bound.get(module)
-        if found is None:
-            found = self._bound[module] = Bound(self, module)
-        return found
+        return self._bound.get(module) or self._bound.setdefault(module, Bound(self, module))
 
     @cached_property
     def on_numpy(self) -> Bound:
