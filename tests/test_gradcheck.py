@@ -356,13 +356,29 @@ def test_a_failure_says_all_there_is_to_know():
         assert found[6] > 1e5
     assert lines[-1] == "  seed 17, rtol 1e-06, atol 0"
     assert "random weight" not in str(caught.value)
-    with pytest.raises(GradcheckError, match="4 outputs, each times a random weight"):
-        gradcheck(lambda x: x * x.detach(), x)
     assert caught.value.seed == 17
     (name, entry), _ = sorted(caught.value.entries, key=lambda pair: -pair[1].off)
     assert (name, entry.where) == ("input 0 (x)", "(0, 1)")
     assert (entry.analytic, entry.numeric) == (pytest.approx(4), pytest.approx(13))
     assert not gradcheck(function, x, raise_exception=False)
+    with pytest.raises(GradcheckError, match="100 outputs, each times a random weight"):
+        gradcheck(lambda x: (x * x.detach()).expand(25, 2, 2), x)
+
+
+@both_modes
+def test_a_failure_names_the_output_and_its_own_slopes(fast_mode):
+    x = leaf([1.0, 2.0, 3.0])
+
+    def function(x):  # the derivative of the second output by the last entry is 3, and should be 6
+        return x.sin(), (x[:2] * 2).sum() + x[2] * x.detach()[2]
+
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(function, x, fast_mode=fast_mode)
+    ((_, entry),) = caught.value.entries
+    assert entry.where == "(2,) of output 1 ()"
+    assert entry.at == (2,)
+    assert (entry.analytic, entry.numeric) == (pytest.approx(3), pytest.approx(6))
+    assert "random weight" not in str(caught.value)
 
 
 def test_tolerances():

@@ -36,6 +36,7 @@ Kinks = Literal["warn", "raise", "ignore"]
 DRAWS = 3  # directions per input, in fast mode
 SHOWN = 8  # entries in a message
 ROUNDING = 1e-13  # of what is usual for the input, or of the outputs: no derivative is more exact
+OUTPUTS = 64  # up to so many, a message says which one it is about
 BLOCK = 2**20  # numbers that are held at a time
 ENOUGH = 100  # wrong entries of an input, after which the rest are judged by one pair of values
 
@@ -102,8 +103,8 @@ class Entry(NamedTuple):
 
     Attributes
     ----------
-    where : str
-        The entry's index.
+    where, at : str, tuple of int
+        What to call it, and the entry's index, empty for a direction.
     analytic : float
         The derivative that is checked.
     numeric, left, right, low, high : float
@@ -115,6 +116,7 @@ class Entry(NamedTuple):
     """
 
     where: str
+    at: tuple[int, ...]
     analytic: float
     numeric: float
     left: float
@@ -220,14 +222,51 @@ def _checked(problem: Problem, options: Options) -> list[Verdict]:
                     look.along(rng, verdict, x.data, dense)
     if any(v.wrong or v.unclear for v in verdicts):
         at_fault = [v for v in verdicts if v.wrong or v.unclear]
-        entries = [(v.name, e) for v in at_fault for e in (*v.wrong, *v.unclear)]
-        told = _told(what, verdicts, options)
         count = sum(y.size for y in outputs)
-        if count > 1:
+        named = problem.weighted and 1 < count <= OUTPUTS and _name_outputs(look, verdicts, outputs)
+        told = _told(what, verdicts, options)
+        if count > 1 and not named:
             weights_used = ", each times a random weight" if problem.weighted else ""
             told += f"; slopes are of the sum of {count} outputs{weights_used}"
+        entries = [(v.name, e) for v in at_fault for e in (*v.wrong, *v.unclear)]
         raise GradcheckError(told, [v.name for v in at_fault], entries, options.seed)
     return [v for v in verdicts if v.kinks]
+
+
+def _name_outputs(look: _Look, verdicts: list[Verdict], outputs: list[Array]) -> bool:
+    """Say of the worst entries which output they are most wrong for, and their slopes of that.
+
+    Return whether this could be said of all: not of a derivative that is right one output at a
+    time, such as one that takes the gradient of the output twice.
+    """
+    problem, done = look.problem, True
+    looks: list[tuple[str, _Look, list[Array | None]]] = []
+    for i, y in enumerate(outputs):
+        for index in np.ndindex(y.shape):
+            weights = [array_module(o).zeros_like(o) for o in outputs]
+            weights[i][index] = 1
+            with recording(True), np.errstate(all="ignore"):
+                gradients = problem.gradients(weights)[1]
+            name = f"output {i} {index}" if len(outputs) > 1 else f"output {index}"
+            looks.append((name, _Look(problem, look.options, outputs, weights), gradients))
+    for n, (verdict, x) in enumerate(zip(verdicts, problem.inputs, strict=True)):
+        verdict.wrong.sort(key=lambda e: -e.off)
+        for k, entry in enumerate(verdict.wrong[:SHOWN]):
+            found = []
+            for name, single, gradients in looks:
+                g = gradients[n]
+                values = np.zeros(x.data.shape) if g is None else host(g)
+                largest = float(np.abs(values).max(initial=0.0))
+                with recording(problem.recorded), np.errstate(all="ignore"):
+                    slope = float(values[entry.at])
+                    one = single.entry(x.data, entry.at, slope, scale_of(x.data), largest)
+                found.append(one._replace(where=f"{one.where} of {name}"))
+            worst = max(found, key=lambda e: e.off)
+            if worst.off:
+                verdict.wrong[k] = worst
+            else:
+                done = False
+    return done
 
 
 def random_weights(rng: np.random.Generator, y: Array) -> Array:
@@ -458,6 +497,7 @@ class _Look:
         low, high = sorted((found.low / per, found.high / per))
         return Entry(
             "",
+            (),
             analytic / per,
             found.value / per,
             found.left / per,
@@ -526,7 +566,7 @@ class _Look:
             )
         finally:
             data[index] = before
-        return found._replace(where=str(index))
+        return found._replace(where=str(index), at=index)
 
     def along(self, rng: np.random.Generator, verdict: Verdict, data: Array, gradient: Any) -> None:
         """Check the derivative along a random direction; where it is wrong, look for the entry."""
