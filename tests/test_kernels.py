@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -205,6 +206,23 @@ def test_second_derivatives_of_max_pool(how, order):
     np.testing.assert_allclose(uses, uses.round(), atol=1e-9)
     np.testing.assert_allclose(uses.sum(axis=(2, 3)), np.prod(windows))
     np.testing.assert_allclose(second, uses * 6 * x * v, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", ["C", "N"])
+@pytest.mark.parametrize("how", [{"kernel_size": 2}, {"kernel_size": 2, "padding": 1}], ids=str)
+def test_every_window_of_a_few_numbers(how, order):
+    few = list(itertools.product([np.nan, -np.inf, 1.0, 2.0], repeat=4))
+    x = spread(np.repeat(np.reshape(few, (-1, 1, 2, 2)), 4, 0).astype(np.float32), order)
+    g = np.arange(1, 1 + F.max_pool2d(tg.from_numpy(x), **how).numel(), dtype=np.float32)
+
+    def run():
+        y, gradients = value_and_gradients(
+            lambda t: F.max_pool2d(t, **how).reshape(-1), [x], [0], g
+        )
+        return [y, *gradients]
+
+    for mine, theirs in zip(*both(run), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_windows_that_leave_one_pixel_of_an_image():
