@@ -12,7 +12,7 @@ from ..autograd.graph import Variable
 from ..autograd.registry import op
 from ..errors import DTypeError
 from .arguments import integer
-from .elementwise import binary, mul, quotient, unary
+from .elementwise import FLOOR_DIVIDE, binary, mul, quotient, unary
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -191,7 +191,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 
 
 floor_divide = binary(
-    op("floor_divide", lambda xp, a, b: a // b, a=_flat, b=_flat),
+    FLOOR_DIVIDE,
     doc="Return ``input / other``, rounded down, with broadcasting; its derivative is zero.",
 )
 remainder = binary(

@@ -213,10 +213,10 @@ def _flat(F: Any, g: Any) -> Any:
     return F.zeros_like(g)
 
 
-_floored = op("div_floor", lambda xp, a, b: xp.floor_divide(a, b), a=_flat, b=_flat)
+FLOOR_DIVIDE = op("floor_divide", lambda xp, a, b: xp.floor_divide(a, b), a=_flat, b=_flat)
 _ROUNDED = {
     None: quotient,
-    "floor": binary(_floored, check=_no_zeros, doc=""),
+    "floor": binary(FLOOR_DIVIDE, check=_no_zeros, doc=""),
     "trunc": binary(op("div_trunc", _truncated, a=_flat, b=_flat), check=_no_zeros, doc=""),
 }
 
