@@ -389,7 +389,8 @@ def test_gradients_of_what_is_made_of_several(name):
     "name", [n for n in FLOATING.split() if not n.startswith("is") and n != "signbit"]
 )
 def test_functions_of_one_have_gradients(name):
-    x = tg.tensor(U + (name == "acosh"), requires_grad=True)
+    # 0.5 is where `round` jumps
+    x = tg.tensor(U + {"acosh": 1.0, "round": 0.1}.get(name, 0.0), requires_grad=True)
     assert gradcheck(lambda x: getattr(xp, name)(x) + x, (x,))
 
 
