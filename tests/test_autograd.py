@@ -1108,3 +1108,42 @@ def test_a_new_operation_in_two_lines():
     (g,) = tg.autograd.grad((y * y).sum(), x, create_graph=True)
     (h,) = tg.autograd.grad(g.sum(), x)
     np.testing.assert_array_equal(h.data, [18.0, 18.0])
+
+
+# --- rare ways through the walk -----------------------------------------------------------------
+
+
+def test_an_output_named_twice_counts_twice():
+    x = leaf([1.0, 2.0])
+    y = x * x
+    (g,) = tg.autograd.grad([y, y], [x], [tg.from_numpy(np.array([1.0, 10.0]))] * 2)
+    assert g.tolist() == [4.0, 80.0]
+
+
+def test_the_walk_goes_on_behind_a_target_whose_own_inputs_are_not_asked_for():
+    a, b = leaf([2.0]), leaf([5.0])
+    older = b * 3
+    middle = a * 2  # newer: passed first, and its derivative is not needed
+    got = tg.autograd.grad((middle * older).sum(), [middle, b])
+    assert [g.item() for g in got] == [15.0, 12.0]
+
+
+def test_the_gradient_of_the_output_in_itself_is_a_copy():
+    y = leaf([1.0, 2.0]) * 2
+    w = tg.from_numpy(np.ones(2))
+    (g,) = tg.autograd.grad(y, [y], w)
+    assert g.tolist() == [1.0, 1.0]
+    assert not np.shares_memory(g.data, w.data)
+
+
+def test_what_a_hook_returns_has_a_gradient_under_create_graph():
+    x = leaf([3.0])
+    for hooked in (x, x * 1):
+        x.grad = None
+        handle = hooked.register_hook(lambda g: g * g)
+        y = hooked**2
+        (g,) = tg.autograd.grad(y.sum(), hooked, create_graph=True)
+        assert g.item() == 36.0  # (2 x)**2
+        handle.remove()
+        (second,) = tg.autograd.grad(g.sum(), x)
+        assert second.item() == 24.0  # 8 x

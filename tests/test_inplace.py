@@ -620,3 +620,13 @@ def test_random_programs_agree_with_pytorch(seed):
     for a, b in zip(ours, theirs, strict=True):
         mine, wanted = (0 if t is None else t.detach().numpy() for t in (a, b))
         np.testing.assert_allclose(mine, wanted, rtol=1e-11, atol=1e-12)
+
+
+def test_every_one_of_many_live_views_follows_a_write():
+    w = tg.from_numpy(np.arange(40.0)).requires_grad_()
+    x = w * 1
+    views = [x[i] for i in range(40)]
+    x[10:20] = 7.0
+    assert [v.item() for v in views] == [*range(10), *[7.0] * 10, *range(20, 40)]
+    sum(v * (i + 1) for i, v in enumerate(views)).backward()
+    assert w.grad.tolist() == [0.0 if 10 <= i < 20 else i + 1.0 for i in range(40)]
