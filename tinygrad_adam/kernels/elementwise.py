@@ -1,4 +1,4 @@
-"""ReLU on NumPy, by the passes that NumPy is fast at."""
+"""ReLU and powers on NumPy, by the passes that NumPy is fast and right at."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from ..autograd.faster import faster
 from ..buffers import empty_like
 from ..device import Array
+from ..ops.elementwise import POW
 
 __all__: list[str] = []
 
@@ -36,3 +37,17 @@ def relu_slope(F: Any, g: Array, y: Array) -> Any:
 
 
 faster("relu", value=relu, x=relu_slope)
+
+
+def power(xp: Any, a: Any, b: Any) -> Any:
+    """Return ``a ** b``, after looks at `b` that on a GPU would have to wait."""
+    if hasattr(b, "dtype"):
+        if b.dtype.kind == "f":
+            # NumPy may take a square root, which has none of -inf
+            return np.float_power(a, b).astype(b.dtype) if (b == 0.5).any() else a**b
+        if not (b < 0).any():
+            return a**b
+    return POW.forward(xp, a, b)
+
+
+faster("pow", always=True, value=power)
