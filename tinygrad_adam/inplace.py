@@ -6,6 +6,7 @@ All of them end in `ops.index.setitem`, which checks, writes and records.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,12 +90,12 @@ def add_(t: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
     tensor([[0., 0.],
             [5., 5.]])
     """
-    return update(t, "add_", ew.add, _scaled("add_", other, alpha))
+    return update(t, "add_", partial(ew.add, alpha=alpha), other)
 
 
 def sub_(t: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
     """Subtract `alpha` times `other` in place; see `add_`."""
-    return update(t, "sub_", ew.sub, _scaled("sub_", other, alpha))
+    return update(t, "sub_", partial(ew.sub, alpha=alpha), other)
 
 
 def mul_(t: Tensor, other: Operand) -> Tensor:
@@ -163,12 +164,3 @@ def _take(t: Tensor, name: str, value: Any) -> Tensor:
         value = cast(value.to(t.device), t._data.dtype)  # type: ignore[attr-defined]
     setitem(t, ..., value, name)
     return t
-
-
-def _scaled(name: str, other: Any, alpha: Any) -> Any:
-    """Return `alpha` times `other`."""
-    if not isinstance(alpha, (int, float, np.number)):
-        raise DTypeError(f"{name}: alpha must be a number, got {type(alpha).__name__}")
-    if alpha == 1:
-        return other
-    return ew.mul(other, alpha) if hasattr(other, "dtype") else other * alpha
