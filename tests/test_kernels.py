@@ -102,7 +102,7 @@ def served(monkeypatch):
 
 SERVED = (
     "relu", "sigmoid", "max_pool2d", "cross_entropy", "binary_cross_entropy_with_logits",
-    "conv_pool_relu",
+    "conv_pool_relu", "linear",
 )  # fmt: skip
 
 
@@ -135,16 +135,38 @@ def test_element_by_element(name, data):
     same(*both(run), dtype)
 
 
+@MANY
+@given(st.data())
+def test_linear(data):
+    dtype = data.draw(DTYPES)
+    n, i, o = (data.draw(st.integers(0, 4)) for _ in range(3))
+    whole = st.integers(-3, 3).map(float)  # no sum of these is rounded, in whatever order
+    arrays = [
+        spread(data.draw(drawn(shape, whole)).astype(dtype), data.draw(ORDERS))
+        for shape in ((n, i), (o, i), (o,))
+    ]
+
+    def run():
+        y, gradients = value_and_gradients(F.linear, arrays, [0, 1, 2])
+        return [y, *gradients]
+
+    same(*both(run), dtype)
+    x, w, b = arrays
+    np.testing.assert_array_equal(both(run)[0][0], x @ w.T + b)
+
+
 def test_they_are_asked(served):
     x = tg.tensor([[1.0, -2.0]], requires_grad=True)
     (tg.relu(x) * tg.sigmoid(x)).sum().backward()
     F.max_pool2d(tg.ones(1, 1, 2, 2, requires_grad=True), 2).backward(tg.ones(1, 1, 1, 1))
     F.max_pool2d(tg.ones(1, 1, 3, 3), 3)
+    F.linear(x.detach(), tg.ones(3, 2), tg.ones(3))
     F.cross_entropy(x, tg.tensor([1])).backward()
     F.binary_cross_entropy_with_logits(x, tg.ones(1, 2)).backward()
     assert served == {
         "relu", "relu_slope", "sigmoid", "sigmoid_slope", "max_pool_2x2", "max_pool_slope",
-        "max_pool", "cross_entropy", "cross_entropy_slope", "logit_bce", "difference",
+        "max_pool", "add_to_rows", "cross_entropy", "cross_entropy_slope", "logit_bce",
+        "difference",
     }  # fmt: skip
 
 
