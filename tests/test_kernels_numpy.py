@@ -48,11 +48,14 @@ def test_max_pool_remembers_its_choice(data):
     g[g == 5] = np.inf
     with mock.patch.multiple(kernel_pool, LARGE=large, BLOCK=1):
         y, (dx,) = value_and_gradients(lambda t: F.max_pool2d(t, **how), [x], [0], g)
+        _, places = F.max_pool2d(tg.from_numpy(x), **how, return_indices=True)
     np.testing.assert_array_equal(y, plain)
     with np.errstate(invalid="ignore"):
         code = pool._max_pool2d_code(np, x, win=win)
         expected = pool._max_pool2d_grad(np, g, code, x_size=x.shape, win=win)
     np.testing.assert_array_equal(dx, expected)
+    at = pool._max_pool2d_indices(np, code, width=shape[3], win=win)
+    np.testing.assert_array_equal(places.data, at)
 
 
 @settings(max_examples=60)

@@ -10,6 +10,7 @@ import numpy as np
 from ..autograd.faster import faster
 from ..buffers import empty_like
 from ..device import Array
+from ..ops.pool import only
 from ..process import threads_for
 from .split import share
 
@@ -72,18 +73,16 @@ def max_pool2d_slope(
     """Return zeros with each element of `g` at its window's chosen place."""
     if not memo or not win.bare:
         return NotImplemented
-    code, bits = memo[0], f"i{g.itemsize}"
+    code = memo[0]
     out = empty_like(code, g.dtype, x_shape)
 
     def fill(out: Array, g: Array, code: Array) -> None:
         out[...] = 0
         for i, index in enumerate(win.slices(x_shape[2:])):
-            # masked by all ones or none: as fast as a product, which would make NaN of an infinity
-            chosen = -(code == i).view(np.int8)
             if win.overlap():
-                out[index] += np.bitwise_and(g.view(bits), chosen).view(g.dtype)
+                out[index] += only(np, g, code == i)
             else:
-                np.bitwise_and(g.view(bits), chosen, out=out[index].view(bits))
+                only(np, g, code == i, out=out[index])
 
     _in_blocks(fill, out, g, code)
     return out

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from ..autograd.graph import Variable, apply
+from ..autograd.graph import Variable, apply, variable
 from ..autograd.registry import op
 from ..device import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -70,15 +70,15 @@ def _first_inside(xp: Any, win: Window, out: tuple[int, ...]) -> Array:
     return k[:, None] * win.kernel[1] + l
 
 
-def _max_pool2d_indices(xp: Any, x: Array, *, win: Window) -> Array:
-    """Return where in its plane, flattened, the chosen element of each window is."""
-    code = _max_pool2d_code(xp, x, win=win).astype(np.int64)
+def _max_pool2d_indices(xp: Any, code: Array, *, width: int, win: Window) -> Array:
+    """Return where in its flattened plane, `width` wide, the chosen element of each window is."""
+    code = code.astype(np.int64)
     (sy, sx), (py, px), (dy, dx) = win.stride, win.padding, win.dilation
     rows = xp.arange(code.shape[2])[:, None] * sy - py + code // win.kernel[1] * dy
-    return rows * x.shape[3] + xp.arange(code.shape[3]) * sx - px + code % win.kernel[1] * dx
+    return rows * width + xp.arange(code.shape[3]) * sx - px + code % win.kernel[1] * dx
 
 
-def _only(xp: Any, v: Array, chosen: Array, out: Array | None = None) -> Array:
+def only(xp: Any, v: Array, chosen: Array, out: Array | None = None) -> Array:
     """Return `v` where `chosen` and 0 elsewhere, whatever `v` is: infinity times 0 would be NaN.
 
     On the bits, masked by an integer that is all ones or all zeros: as fast as the product, and
@@ -98,9 +98,9 @@ def _max_pool2d_grad(
     out = xp.zeros_like(code, dtype=v.dtype, shape=win.outer(x_size))
     for i, index in enumerate(win.slices(x_size[2:])):
         if win.overlap():
-            out[index] += _only(xp, v, code == i)
+            out[index] += only(xp, v, code == i)
         else:
-            _only(xp, v, code == i, out=out[index])
+            only(xp, v, code == i, out=out[index])
     return out if win.bare else out[win.inner(x_size)]
 
 
@@ -109,7 +109,7 @@ def _max_pool2d_pick(xp: Any, v: Array, code: Array, *, win: Window) -> Array:
     padded = win.bordered(xp, v)
     out = xp.zeros_like(code, dtype=v.dtype)
     for i, index in enumerate(win.slices(v.shape[2:])):
-        out += _only(xp, padded[index], code == i)
+        out += only(xp, padded[index], code == i)
     return out
 
 
@@ -120,7 +120,7 @@ MAX_POOL2D = op(
         g, F.max_pool2d_code(x, win=win), x_size=x_shape, win=win
     ),
 )
-op("max_pool2d_code", _max_pool2d_code)
+MAX_POOL2D_CODE = op("max_pool2d_code", _max_pool2d_code)
 op(
     "max_pool2d_grad",
     _max_pool2d_grad,
@@ -318,8 +318,13 @@ def max_pool2d(
         return one_image(max_pool2d, input, *settings)
     win = read_window("max_pool2d", kernel_size, stride, padding, dilation)
     win = _window("max_pool2d", input, win, ceil_mode)
-    y = apply(MAX_POOL2D, (input,), {"win": win, "memo": [] if recorded(input) else None})
-    return (y, apply(MAX_POOL2D_INDICES, (input,), {"win": win})) if return_indices else y
+    memo: list[Array] | None = [] if return_indices or recorded(input) else None
+    y = apply(MAX_POOL2D, (input,), {"win": win, "memo": memo})
+    if not return_indices:
+        return y
+    code = variable(memo[0]) if memo else apply(MAX_POOL2D_CODE, (input,), {"win": win})
+    at = {"width": input._data.shape[3], "win": win}
+    return y, apply(MAX_POOL2D_INDICES, (code,), at)
 
 
 def avg_pool2d(
