@@ -80,9 +80,14 @@ def test_every_gradient_of_a_model():
     assert {s.to for s in told.steps} >= set(told.leaves)
     (table,) = [s for s in told.steps if s.to == "4.weight"]
     assert (table.operation, table.input, table.rule) == ("linear", "w", "F.matmul(F.mT(g), x)")
-    faster = {(s.operation, s.input): "a faster version ran" in s.notes for s in told.steps}
+    faster = {(s.operation, s.input): "a faster version was asked" in s.notes for s in told.steps}
     assert faster["cross_entropy", "x"]
     assert not faster["linear", "b"]
+
+
+def test_no_faster_version_is_said_to_have_run_that_may_have_refused():
+    (step, _) = tg.explain(leaf(1.0, -2.0).relu().sum()).steps[::-1]
+    assert (step.operation, step.notes) == ("relu", ("a faster version was asked",))
 
 
 def test_casts_and_variadic_operations():

@@ -248,7 +248,7 @@ def _step(run: _Run, keys: Mapping[Key, str], called: Mapping[Any, str]) -> Step
     if node.hooks:
         notes.append("after its hooks")
     if run.faster:
-        notes.append("a faster version ran")
+        notes.append("a faster version was asked")  # and may have left it to the plain one
     if line := line_of(node):
         notes.append(line)
     return Step(
