@@ -277,22 +277,24 @@ def _walk(seeds: Any, way: engine.Way, keep: bool, create_graph: bool) -> Any:
     if watch is None:
         return engine.walk(seeds, way, keep, create_graph)
     for key, g in seeds:
-        if watch.sees(g):
-            name = f"{key.op.name}" if isinstance(key, Node) else "a leaf"
-            raise AnomalyError(
-                f"backward was started at {name} with a gradient that is not finite\n"
-                + _described("gradient", g)
-            )
+        text = "backward was started at {} with a gradient that is not finite"
+        _check_gradient(watch, key, g, text)
     with observed(way.order, _checked_rule):
         found, retained = engine.walk(seeds, way, keep, create_graph)
     for key, (g, _) in found.items():
-        if watch.sees(g):
-            name = f"{key.op.name}" if isinstance(key, Node) else "a leaf"
-            raise AnomalyError(
-                f"the gradient of {name} is not finite, though every derivative was: a hook made "
-                "it so, or the sum of several gradients is too large\n" + _described("gradient", g)
-            )
+        text = (
+            "the gradient of {} is not finite, though every derivative was: a hook made it so, or "
+            "the sum of several gradients is too large"
+        )
+        _check_gradient(watch, key, g, text)
     return found, retained
+
+
+def _check_gradient(watch: _Watch, key: engine.Key, g: Any, text: str) -> None:
+    """Raise an error with this text, about a node or a leaf, if its gradient is an anomaly."""
+    if watch.sees(g):
+        name = key.op.name if isinstance(key, Node) else "a leaf"
+        raise AnomalyError(f"{text.format(name)}\n{_described('gradient', g)}")
 
 
 def _checked_rule(node: Node, i: int, rule: Rule, names: list[str]) -> Rule:
