@@ -516,6 +516,14 @@ def test_one_hot():
     assert tg.one_hot(tg.tensor([], dtype=tg.int64), 4).shape == (0, 4)
 
 
+def test_slope_of_a_remainder_where_the_quotient_rounds_up():
+    a, b = (tg.tensor(np.array(v), requires_grad=True) for v in ([1.0, 6.0, -1.0], [0.1] * 3))
+    y = tg.remainder(a, b)
+    y.sum().backward()
+    np.testing.assert_array_equal(b.grad.data, -tg.floor_divide(a, b).data)
+    np.testing.assert_array_equal(b.grad.data, np.rint((y.data - a.data) / b.data))
+
+
 def test_nothing_to_flatten():
     x = tg.zeros(2, 3)
     assert x.flatten(1, 1) is x

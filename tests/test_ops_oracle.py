@@ -66,6 +66,10 @@ def test_awkward_pairs(name):
         agree(call(name), a, b)
 
 
+def test_remainders_of_quotients_that_round_up():
+    agree(call("remainder"), [1.0, 6.0, -1.0, INF], [0.1, 0.1, 0.1, 1.0])
+
+
 @pytest.mark.parametrize("exponent", [-1.5, -1, 0, 0.5, 1, 2, 3])
 def test_awkward_powers(exponent):
     # of a root of a number, PyTorch takes sqrt, which keeps the sign of -0.0 and has none of -inf

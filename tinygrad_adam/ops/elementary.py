@@ -199,7 +199,7 @@ remainder = binary(
         "remainder",
         lambda xp, a, b: xp.remainder(a, b),
         a=lambda F, g: g,
-        b=lambda F, g, a, b: -g * F.floor(a / b),
+        b=lambda F, g, a, b: -g * F.floor_divide(a, b),
     ),
     doc="Return what ``floor_divide`` leaves of `input`; it has the sign of `other`.",
 )
