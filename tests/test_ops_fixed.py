@@ -524,6 +524,13 @@ def test_slope_of_a_remainder_where_the_quotient_rounds_up():
     np.testing.assert_array_equal(b.grad.data, np.rint((y.data - a.data) / b.data))
 
 
+def test_a_border_keeps_the_order_of_memory():
+    x = tg.from_numpy(np.ones((3, 5, 5, 4), np.float32).transpose(3, 0, 1, 2))
+    y = tg.pad(x, (0, 1, 0, 1)).data
+    assert y.transpose(1, 2, 3, 0).flags.c_contiguous
+    assert tg.pad(tg.ones(2, 3), (1, 1)).data.flags.c_contiguous
+
+
 def test_nothing_to_flatten():
     x = tg.zeros(2, 3)
     assert x.flatten(1, 1) is x

@@ -23,7 +23,8 @@ Widths = list[tuple[int, int]]
 
 def _pad(xp: Any, x: Any, *, widths: tuple[tuple[int, int], ...], value: float) -> Any:
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
-    y = xp.full(shape, value, dtype=x.dtype)
+    y = xp.empty_like(x, shape=shape)
+    y.fill(value)
     y[_inner(x.shape, widths)] = x
     return y
 
