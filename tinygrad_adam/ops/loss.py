@@ -243,8 +243,8 @@ op("log_sigmoid", _log_sigmoid, x=lambda F, g, x: g * F.sigmoid(-x))
 
 
 def _logit_bce(xp: Any, x: Any, t: Any, p: Any, *, reduction: str, memo: list[Array]) -> Any:
-    e = xp.exp(-xp.abs(x))
-    rest, low = xp.log1p(e), xp.minimum(x, 0)  # their difference is -ln sigmoid(x)
+    # their difference is -ln sigmoid(x)
+    rest, low = xp.log1p(xp.exp(-xp.abs(x))), xp.minimum(x, 0)
     if p is not None:
         share = (p - 1) * t + 1
         rest, low = rest * share, low * share
@@ -337,7 +337,7 @@ def _cross_entropy(xp: Any, x: Any, *, index: Array, mean: bool, memo: list[Any]
     losses += xp.log(s)
     memo[:] = e, s
     loss = xp.sum(losses)
-    return _mean_of(loss, losses.size) if mean else loss
+    return loss / losses.size if mean else loss
 
 
 def _cross_entropy_slope(F: Any, g: Any, x: Any, index: Array, mean: bool) -> Any:
