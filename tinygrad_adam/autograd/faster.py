@@ -10,7 +10,7 @@ next older version is asked, the plain one last.  Under ``create_graph=True`` on
 run, for they are what can be differentiated again.
 
 What a value hands to its derivatives beside `y` (which pixel won, a table of probabilities) goes
-into ``memo``, a list among the settings of such an operation: the plain version leaves it empty.
+into ``memo``, a list among the settings of such an operation; the plain version may leave it empty.
 """
 
 from __future__ import annotations
